@@ -1,0 +1,109 @@
+"""The Typer app and its one error handler: names the commands, turns every error into one line and an exit code.
+
+Knows nothing of what the commands do. Heavy modules are imported inside the commands, so that `--help` is quick.
+"""
+
+import functools
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import Annotated, NoReturn
+
+import typer
+
+from apimon import __version__
+from apimon.commands import demo, load, loki, options, query, serve, smoke, tail
+from apimon.errors import ApimonError, ExitCode, QueryError
+
+Command = Callable[..., ExitCode]
+
+
+class _ClosedPipeError(Exception):
+    """The reader of our output has gone; not an OSError, which Typer would turn into exit 1."""
+
+
+def _guard_pipe(command: Command) -> Command:
+    @functools.wraps(command)
+    def guarded(*args: object, **kwargs: object) -> ExitCode:
+        try:
+            code = command(*args, **kwargs)
+            sys.stdout.flush()
+        except BrokenPipeError as exc:
+            raise _ClosedPipeError from exc
+        return code
+
+    return guarded
+
+
+def build_app() -> typer.Typer:
+    """Return the app with every command; each command's function returns its exit code."""
+    app = typer.Typer(
+        name="apimon",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_root)
+    for name, command in (
+        ("serve", serve.serve),
+        ("load", load.load),
+        ("smoke", smoke.smoke),
+        ("tail", tail.tail),
+        ("query", query.query),
+        ("loki", loki.loki),
+        ("demo", demo.demo),
+    ):
+        app.command(name)(_guard_pipe(command))
+    return app
+
+
+def run(args: Sequence[str]) -> int:
+    """Run one command line and return its exit code; errors are printed on stderr, one line each."""
+    try:
+        code = build_app()(args=list(args), prog_name="apimon", standalone_mode=False)
+    except _ClosedPipeError:
+        # The interpreter flushes stdout at exit and would complain once more.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitCode.OK
+    except (KeyboardInterrupt, typer.Abort):
+        return ExitCode.INTERRUPTED
+    except typer.TyperException as exc:
+        return _report(exc, exc.format_message(), exc.exit_code)
+    except ApimonError as exc:
+        if isinstance(exc, QueryError) and exc.caret():
+            return _report(exc, f"{exc}\n{exc.caret()}", exc.exit_code)
+        return _report(exc, str(exc), exc.exit_code)
+    except Exception as exc:  # the last resort: no traceback unless asked for
+        remedy = "" if options.debug_wanted() else "; run it again with --debug for the traceback"
+        return _report(exc, f"{type(exc).__name__}: {exc}{remedy}", ExitCode.ERROR)
+    return int(code or 0)
+
+
+def main() -> NoReturn:
+    """Run the process's own command line."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def _report(exc: Exception, message: str, code: int) -> int:
+    if options.debug_wanted():
+        import traceback
+
+        traceback.print_exception(exc, file=sys.stderr)
+    print(f"error: {message}", file=sys.stderr)
+    return code
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"apimon {__version__}")
+        raise typer.Exit
+
+
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """See every request your API serves, put it under load, and ask the logs what happened."""

@@ -1,0 +1,1 @@
+"""Everything that talks Loki: the model, the wire, shipping, reading, and the embedded server."""
