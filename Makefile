@@ -3,61 +3,54 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .PHONY: demo test test-loki soak bench lint format lock wheel clean
 
-demo: $(VENV)/.runtime
+demo: $(VENV)/.requirements
 	$(BIN)/apimon demo --once
 
-test: $(VENV)/.dev
+test: $(VENV)/.requirements-dev
 	$(PYTEST) -m 'not loki and not soak'
 
-test-loki: $(VENV)/.dev
+test-loki: $(VENV)/.requirements-dev
 	APIMON_TEST_LOKI=$$(tests/realloki/build.sh) && export APIMON_TEST_LOKI && $(PYTEST) -m 'loki'
 
-soak: $(VENV)/.dev
+soak: $(VENV)/.requirements-dev
 	$(PYTEST) -m 'soak' --timeout 7200
 
-bench: $(VENV)/.bench
+bench: $(VENV)/.requirements-bench
 	$(BIN)/python -m bench
 
-lint: $(VENV)/.dev
+lint: $(VENV)/.requirements-dev
 	$(BIN)/ruff check apimon tests bench
 	$(BIN)/ruff format --check apimon tests bench
 	$(BIN)/mypy
 
-format: $(VENV)/.dev
+format: $(VENV)/.requirements-dev
 	$(BIN)/ruff check --fix apimon tests bench
 	$(BIN)/ruff format apimon tests bench
 
-wheel: $(VENV)/.dev
+wheel: $(VENV)/.requirements-dev
 	$(BIN)/python -m build --wheel
 
 # The locks: exact versions and hashes for every platform, and no host.
-lock: $(VENV)/.dev
+lock: $(VENV)/.requirements-dev
 	$(BIN)/python -m pip install --quiet uv
-	for spec in "requirements.lock:" "requirements-dev.lock:--group dev" "requirements-bench.lock:--group dev --group bench"; do \
+	for spec in "requirements.lock:" "requirements-dev.lock:--group dev" \
+		"requirements-bench.lock:--group dev --group bench"; do \
 		$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url \
-			--python-version 3.11 $${spec#*:} pyproject.toml -o $${spec%%:*} || exit 1; \
+			--python-version 3.11 --group install $${spec#*:} pyproject.toml -o $${spec%%:*} || exit 1; \
 	done
 
 $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "error: Python %d.%d is too old: apimon needs 3.11 or newer; run make PYTHON=python3.11" % sys.version_info[:2])'
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.runtime: requirements.lock pyproject.toml | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
-	@touch $@
-
-$(VENV)/.dev: requirements-dev.lock pyproject.toml | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
-	@touch $@
-
-$(VENV)/.bench: requirements-bench.lock pyproject.toml | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-bench.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+# A stamp for each lock that is installed: $(VENV)/.requirements-dev is requirements-dev.lock and apimon itself.
+$(VENV)/.%: %.lock pyproject.toml | $(VENV)/bin/python
+	$(PIP) --require-hashes -r $<
+	$(PIP) --no-deps --no-build-isolation -e .
 	@touch $@
 
 clean:
