@@ -1,0 +1,1 @@
+"""LogQL, the language: grammar, nodes, parser, printer. Knows nothing of storage or HTTP."""
