@@ -32,8 +32,8 @@ _FALSE = frozenset({"0", "false", "no", "off"})
 class LokiSettings:
     """Where Loki is and who we are there. `repr` never shows a secret."""
 
-    url: str = DEFAULT_LOKI_URL
-    """Base URL as given, with a path prefix and credentials where it has them."""
+    url: str = field(default=DEFAULT_LOKI_URL, repr=False)
+    """Base URL as given, with a path prefix and credentials where it has them: print `base_url` instead."""
     username: str = field(default="", repr=False)
     password: str = field(default="", repr=False)
     bearer_token: str = field(default="", repr=False)
@@ -105,13 +105,15 @@ class Settings:
     """From this duration on (inclusive) a request is slow."""
 
 
-def load_settings(environ: Mapping[str, str] | None = None, *, directory: Path | None = None) -> Settings:
+def load_settings(
+    environ: Mapping[str, str] | None = None, *, directory: Path | None = None, defaults: Settings | None = None
+) -> Settings:
     """Read the settings from `environ` (default: the process's) and `.env` in `directory` (default: the working one).
 
     Raises SettingError, which names the variable, its value and what is allowed.
     """
     source = _Source(os.environ if environ is None else environ, directory or Path.cwd())
-    defaults = Settings()
+    defaults = defaults or Settings()
     return Settings(
         loki=_load_loki(source),
         enabled=source.read("LOKI_ENABLED", defaults.enabled, _parse_bool, "true or false"),
@@ -169,8 +171,9 @@ class _Source:
 
 
 def _hide_credentials(value: str) -> str:
-    scheme, separator, rest = value.partition("://")
-    return f"{scheme}://***@{rest.rpartition('@')[2]}" if separator and "@" in rest else value
+    credentials, at, host = value.rpartition("@")
+    scheme, separator, _ = credentials.partition("://")
+    return f"{scheme if separator else ''}{separator}***@{host}" if at else value
 
 
 def _parse_bool(text: str) -> bool:
@@ -189,7 +192,10 @@ def _parse_label(text: str) -> str:
 
 
 def _parse_path(text: str) -> Path:
-    return Path(text).expanduser()
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as exc:  # ~name of a user that isn't there
+        raise ValueError(text) from exc
 
 
 def _parse_paths(text: str) -> frozenset[str]:

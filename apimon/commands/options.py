@@ -59,9 +59,9 @@ LokiUrl = Annotated[
 ]
 
 
-def read_settings(loki_url: str | None = None) -> Settings:
-    """Load the settings with the `--loki` flag over them; raises SettingError."""
-    settings = load_settings()
+def read_settings(loki_url: str | None = None, *, defaults: Settings | None = None) -> Settings:
+    """Load the settings, the `--loki` flag over them and a command's own `defaults` under them; raises SettingError."""
+    settings = load_settings(defaults=defaults)
     if loki_url is None:
         return settings
     return replace(settings, loki=with_url(settings.loki, loki_url))
