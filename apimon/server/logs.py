@@ -1,0 +1,34 @@
+"""What a server says on stderr: one line an event, `apimon: …`, without tracebacks unless asked for."""
+
+import logging
+from typing import Any
+
+
+class LineFormatter(logging.Formatter):
+    """One line a record: the message, and an exception's type and message; with `tracebacks` the whole of it below."""
+
+    def __init__(self, *, tracebacks: bool) -> None:
+        super().__init__()
+        self._tracebacks = tracebacks
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the record as text without an end of line."""
+        exc = record.exc_info[1] if record.exc_info else None
+        message = " ".join(record.getMessage().split())
+        if exc is None:
+            return f"apimon: {message}"
+        line = f"apimon: {message}: {type(exc).__name__}: {' '.join(str(exc).split())}"
+        if not self._tracebacks or record.exc_info is None:
+            return line
+        return f"{line}\n{self.formatException(record.exc_info)}"
+
+
+def build_log_config(*, tracebacks: bool) -> dict[str, Any]:
+    """Return a configuration for `logging.config.dictConfig` that sends warnings and errors to stderr as lines."""
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {"line": {"()": "apimon.server.logs.LineFormatter", "tracebacks": tracebacks}},
+        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line", "stream": "ext://sys.stderr"}},
+        "root": {"handlers": ["stderr"], "level": "WARNING"},
+    }
