@@ -1,0 +1,103 @@
+"""Keep secrets out of records: by the name of a key, and by the look of a text.
+
+Names that hold secrets are recognised in query strings, JSON bodies, URLs and texts; credentials in texts (bearer and
+basic credentials, JSON web tokens, passwords in URLs) by their form.
+"""
+
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+from urllib.parse import unquote_plus
+
+REDACTED = "[redacted]"
+TOO_DEEP = "[too deep]"
+
+_NAMES = (
+    r"pass(?:word|wd|phrase|code)|(?<![a-z])pass(?![a-z])|pwd|secret|token|(?:api|access|private)[-_. ]?key|"
+    r"auth(?!or(?!iz))|credential|cookie|session|csrf|xsrf|jwt|bearer|signature|card[-_. ]?num|"
+    r"(?<![a-z])(?:sig|otp|pin|cvv|cvc|ssn|iban|sid|pan|key)(?![a-z])"
+)
+_NAME = re.compile(_NAMES, re.IGNORECASE)
+_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+_MAX_DEPTH = 32
+
+_CREDENTIALS = re.compile(
+    r"(?P<scheme>\b(?:bearer|basic|digest|token|apikey)\s+)[\w.~+/=-]{6,}"
+    r"|\beyJ[\w-]{5,}\.[\w-]+(?:\.[\w-]*)?"
+    r"|(?P<url>[a-z][a-z0-9+.-]*://)[^\s/@'\"]*@",
+    re.IGNORECASE,
+)
+_ASSIGNMENT = re.compile(
+    r"(?P<key>[\w.-]+)(?P<between>['\"]?\]?\s*(?:=(?!=)|:(?!//))\s*)"
+    r"(?P<value>\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'|[^\s,;&(){}\[\]]+)"
+)
+_QUICK = re.compile(rf"{_NAMES}|eyJ|://[^\s/]*@|basic|digest", re.IGNORECASE)
+
+
+@lru_cache(maxsize=4096)
+def is_secret_name(name: str) -> bool:
+    """Whether a key of this name holds a secret: `password`, `X-Api-Key`, `refreshToken`, `card_number`."""
+    return _NAME.search(_CAMEL.sub("_", name)) is not None
+
+
+def redact_text(text: str) -> str:
+    """Return `text` with credentials, and values assigned to secret names, replaced."""
+    if _QUICK.search(text) is None:
+        return text
+    text = _CREDENTIALS.sub(_replace_credentials, text)
+    return _ASSIGNMENT.sub(_replace_assignment, text)
+
+
+def redact_query(query: str) -> str:
+    """Return a query string with the values of secret names replaced; everything else is as it was sent."""
+    if _QUICK.search(query) is None and "%" not in query:
+        return query
+    return re.sub(r"([^&;=]+)=([^&;]*)", _replace_parameter, query)
+
+
+def redact_url(url: str) -> str:
+    """Return a URL, whole or relative, with its password and the secrets of its query and fragment replaced."""
+    base, mark, fragment = url.partition("#")
+    path, question, query = base.partition("?")
+    # Implicit grants put tokens into the fragment, in the form of a query.
+    return f"{redact_text(path)}{question}{redact_query(query)}{mark}{redact_query(fragment)}"
+
+
+def redact_json(value: object, depth: int = 0) -> object:
+    """Return parsed JSON with the values of secret names replaced at any depth, whatever their type."""
+    if isinstance(value, str):
+        return redact_text(value)
+    if not isinstance(value, dict | list):
+        return value
+    if depth == _MAX_DEPTH:
+        return TOO_DEEP
+    if isinstance(value, list):
+        return [redact_json(item, depth + 1) for item in value]
+    return {key: REDACTED if is_secret_name(key) else redact_json(item, depth + 1) for key, item in value.items()}
+
+
+def redact_headers(headers: Mapping[str, str]) -> dict[str, str]:
+    """Return headers that are shown, with the secrets inside their values replaced."""
+    return {name: redact_url(value) if name in _URL_HEADERS else redact_text(value) for name, value in headers.items()}
+
+
+_URL_HEADERS = frozenset({"location", "referer", "origin", "content-location"})
+
+
+def _replace_credentials(match: re.Match[str]) -> str:
+    if match["url"]:
+        return f"{match['url']}{REDACTED}@"
+    return f"{match['scheme'] or ''}{REDACTED}"
+
+
+def _replace_assignment(match: re.Match[str]) -> str:
+    if match["value"] == REDACTED or not is_secret_name(match["key"]):
+        return match[0]
+    return f"{match['key']}{match['between']}{REDACTED}"
+
+
+def _replace_parameter(match: re.Match[str]) -> str:
+    if is_secret_name(unquote_plus(match[1])):
+        return f"{match[1]}={REDACTED}"
+    value = unquote_plus(match[2])
+    return match[0] if redact_text(value) == value else f"{match[1]}={REDACTED}"
