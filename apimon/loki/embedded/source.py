@@ -4,7 +4,6 @@ The evaluation never sees SQL, and the store never sees a stage.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
 from apimon.loki.logql.nodes import LineFilterExpr, Matcher

@@ -199,7 +199,8 @@ class BytesPredicate:
     value: int
 
     def __str__(self) -> str:
-        return f"{self.name}{self.op}{self.value}B"
+        size = f"{self.value}B" if self.value else "0KB"  # Loki reads 0B as the beginning of a binary number
+        return f"{self.name}{self.op}{size}"
 
 
 @dataclass(frozen=True, slots=True)
