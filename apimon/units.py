@@ -5,6 +5,7 @@ Pure arithmetic: no clock is read here, a caller passes the time it means.
 
 import re
 from datetime import UTC, datetime
+from fractions import Fraction
 
 NS_PER_S = 1_000_000_000
 
@@ -21,24 +22,25 @@ _DURATION_UNITS_NS = {
     "w": 7 * 86_400 * NS_PER_S,
     "y": 365 * 86_400 * NS_PER_S,
 }
-_BARE_NUMBER = re.compile(r"\d+(?:\.\d+)?|\.\d+")
-_DURATION_PART = re.compile(r"(\d+(?:\.\d+)?|\.\d+)(ns|us|µs|μs|ms|s|m|h|d|w|y)")
-_RFC3339 = re.compile(r"(\d{4}-\d{2}-\d{2})[Tt ](\d{2}:\d{2}:\d{2})(?:\.(\d{1,9})\d*)?([Zz]|[+-]\d{2}:\d{2})")
+# Digits are ASCII (\d alone takes those of every script), and no more of them than any duration needs.
+_BARE_NUMBER = re.compile(r"[0-9]{1,18}(?:\.[0-9]{1,18})?|\.[0-9]{1,18}")
+_DURATION_PART = re.compile(r"([0-9]{1,18}(?:\.[0-9]{1,18})?|\.[0-9]{1,18})(ns|us|µs|μs|ms|s|m|h|d|w|y)")
+_RFC3339 = re.compile(r"(\d{4}-\d{2}-\d{2})[Tt ](\d{2}:\d{2}:\d{2})(?:\.(\d{1,9})\d*)?([Zz]|[+-]\d{2}:\d{2})", re.ASCII)
 
 
 def parse_duration_ns(text: str) -> int:
     """Return the nanoseconds of `250ms`, `10s`, `1h30m` or a bare number of seconds; never negative.
 
-    Raises ValueError with the allowed form.
+    Exact: a float would lose nanoseconds from 104 days on. Raises ValueError with the allowed form.
     """
     stripped = text.strip()
     if _BARE_NUMBER.fullmatch(stripped):
-        return round(float(stripped) * NS_PER_S)
-    total, position = 0.0, 0
+        return round(Fraction(stripped) * NS_PER_S)
+    total, position = Fraction(), 0
     for match in _DURATION_PART.finditer(stripped):
         if match.start() != position:
             break
-        total += float(match[1]) * _DURATION_UNITS_NS[match[2]]
+        total += Fraction(match[1]) * _DURATION_UNITS_NS[match[2]]
         position = match.end()
     if not stripped or position != len(stripped):
         raise ValueError(f"{text!r} is not a duration: write 250ms, 10s, 5m, 1h30m or a number of seconds")
