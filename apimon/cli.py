@@ -18,28 +18,22 @@ from apimon.errors import ApimonError, ExitCode, QueryError
 Command = Callable[..., ExitCode]
 
 
-class _ClosedPipeError(Exception):
-    """The reader of our output has gone; not an OSError, which Typer would turn into exit 1."""
+def _flush_stdout(command: Command) -> Command:
+    """Let a full disk or a closed pipe be met here, and not by the interpreter on its way out."""
 
-
-def _guard_pipe(command: Command) -> Command:
     @functools.wraps(command)
-    def guarded(*args: object, **kwargs: object) -> ExitCode:
-        try:
-            code = command(*args, **kwargs)
-            sys.stdout.flush()
-        except BrokenPipeError as exc:
-            raise _ClosedPipeError from exc
+    def flushed(*args: object, **kwargs: object) -> ExitCode:
+        code = command(*args, **kwargs)
+        sys.stdout.flush()
         return code
 
-    return guarded
+    return flushed
 
 
 def build_app() -> typer.Typer:
     """Return the app with every command; each command's function returns its exit code."""
     app = typer.Typer(
         name="apimon",
-        no_args_is_help=True,
         add_completion=False,
         pretty_exceptions_enable=False,
         rich_markup_mode=None,
@@ -55,15 +49,22 @@ def build_app() -> typer.Typer:
         ("loki", loki.loki),
         ("demo", demo.demo),
     ):
-        app.command(name)(_guard_pipe(command))
+        app.command(name)(_flush_stdout(command))
     return app
 
 
 def run(args: Sequence[str]) -> int:
-    """Run one command line and return its exit code; errors are printed on stderr, one line each."""
+    """Run one command line and return its exit code; errors are printed on stderr, one line each.
+
+    No arguments at all ask for help.
+    """
+    options.remember_debug(False)
     try:
-        code = build_app()(args=list(args), prog_name="apimon", standalone_mode=False)
-    except _ClosedPipeError:
+        code = build_app()(args=list(args) or ["--help"], prog_name="apimon", standalone_mode=False)
+    except SystemExit as exc:
+        # How Typer ends when the reader of our output has gone: to us that is no error.
+        if not isinstance(exc.__context__, BrokenPipeError):
+            raise
         # The interpreter flushes stdout at exit and would complain once more.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ExitCode.OK
@@ -97,7 +98,7 @@ def _report(exc: Exception, message: str, code: int) -> int:
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        print(f"apimon {__version__}")
+        typer.echo(f"apimon {__version__}")
         raise typer.Exit
 
 

@@ -24,7 +24,8 @@ def debug_wanted() -> bool:
     return _debug.get()
 
 
-def _remember_debug(wanted: bool) -> bool:
+def remember_debug(wanted: bool) -> bool:
+    """Note whether this command line wants tracebacks; Typer's callback, so it returns what it is given."""
     _debug.set(wanted)
     return wanted
 
@@ -52,7 +53,7 @@ def duration(option: str) -> Callable[[str], float]:
 
 
 Debug = Annotated[
-    bool, typer.Option("--debug", callback=_remember_debug, is_eager=True, help="Print a traceback with an error.")
+    bool, typer.Option("--debug", callback=remember_debug, is_eager=True, help="Print a traceback with an error.")
 ]
 LokiUrl = Annotated[
     str | None, typer.Option("--loki", metavar="URL", callback=_check_url, help="Loki's base URL [env: LOKI_URL].")
