@@ -62,7 +62,7 @@ class QueryError(UsageError):
 
     def caret(self) -> str:
         """The query's line with a caret under the column, two lines; empty where there is no position."""
-        lines = self.query.splitlines()
+        lines = self.query.split("\n")  # what Loki counts as a line
         if not 0 < self.line <= len(lines):
             return ""
         return f"{lines[self.line - 1]}\n{' ' * (self.column - 1)}^"
