@@ -2,7 +2,8 @@
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, StrictInt
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic_core import PydanticCustomError
 
 MAX_QUANTITY = 1000
 
@@ -39,11 +40,22 @@ class ProductOut(_Model):
     created_at: Timestamp
 
 
+def _require_number(value: object) -> object:
+    # JSON knows one kind of number, so 2.0 is a whole one; a string or a truth value is none.
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise PydanticCustomError("int_type", "Input should be a valid integer")
+    return value
+
+
 class PurchaseIn(BaseModel):
     """How many to buy."""
 
     # The lower bound is documented here and checked by the endpoint: below it the answer is a 400, not a 422.
-    quantity: Annotated[StrictInt, Field(le=MAX_QUANTITY, json_schema_extra={"minimum": 1}, examples=[1])]
+    quantity: Annotated[
+        int,
+        Field(le=MAX_QUANTITY, json_schema_extra={"minimum": 1}, examples=[1]),
+        BeforeValidator(_require_number),
+    ]
 
 
 class PurchaseOut(_Model):
