@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from apimon.loki.wire.push_encode import compress_push, encode_entry, join_push
+from apimon.loki.wire.push_encode import PushCompressor, encode_entry
 
 
 class EncodedRecord(NamedTuple):
@@ -25,12 +25,17 @@ class SealedBatch:
 
 
 class OpenBatch:
-    """Entries on their way into one push, each stream's in the order they came."""
+    """Entries on their way into one push, each stream's in the order they came.
+
+    They are compressed a few at a time: kept as they are, a batch would be a megabyte of fresh memory each time, and to
+    touch that costs more than to encode it.
+    """
 
     def __init__(self) -> None:
         self.records = 0
         self.size = 0
-        """Bytes of the entries so far."""
+        """Bytes of the entries so far, before compression."""
+        self._push = PushCompressor()
         self._parts: dict[bytes, list[bytes]] = {}
 
     def add(self, labels: bytes, timestamp_ns: int, line: str) -> None:
@@ -43,6 +48,13 @@ class OpenBatch:
         self.records += 1
         self.size += len(entry)
 
+    def compress(self) -> None:
+        """Compress what was added since the last call."""
+        if self._parts:
+            self._push.add(self._parts)
+            self._parts = {}
+
     def seal(self) -> SealedBatch:
-        """Return the push of everything added."""
-        return SealedBatch(compress_push(join_push(self._parts)), self.records)
+        """Return the push of everything added, which must be something."""
+        self.compress()
+        return SealedBatch(self._push.finish(), self.records)

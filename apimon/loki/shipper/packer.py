@@ -48,6 +48,7 @@ class Packer(Generic[T]):
         while slice_ := self._take_slice():
             for item in slice_:
                 self._add(item)
+            self._batch.compress()
             if breathe and self._queue:
                 time.sleep(_BREATH_S)
         if self._batch.records and time.monotonic() - self._opened_s >= self._limits.linger_s:

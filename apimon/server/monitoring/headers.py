@@ -45,20 +45,27 @@ class RequestHeaders(NamedTuple):
 _READ_NAMES = (
     b"x-request-id", b"traceparent", b"x-apimon-run", b"x-user-id", b"user-agent", b"content-type", b"content-length",
 )  # fmt: skip
-_READ = {name: index for index, name in enumerate(_READ_NAMES)}
+_READ = {name: (index, name in REQUEST_SHOWN) for index, name in enumerate(_READ_NAMES)}
+_ONLY_SHOWN = (-1, True)
+_PLACES = {**dict.fromkeys(REQUEST_SHOWN, _ONLY_SHOWN), **_READ}
+"""Where a header goes: its index among the values that are read, -1 for none, and whether it is shown."""
 
 
 def read_request_headers(headers: RawHeaders) -> RequestHeaders:
     """Return what the record needs, in one pass; a header that says who the request is counts only if sent once."""
     shown: list[tuple[bytes, bytes]] = []
     values = [b""] * len(_READ)
+    find = _PLACES.get
     for name, value in headers:
-        if name in REQUEST_SHOWN:
+        place = find(name)
+        if place is None:
+            continue
+        index, is_shown = place
+        if is_shown:
             shown.append((name, value))
-        index = _READ.get(name)
-        if index is not None:
+        if index >= 0:
             # Two different ids would be joined by some proxies and split by others: neither is believed.
-            values[index] = value if not values[index] else b"\n"
+            values[index] = b"\n" if values[index] else value
     return RequestHeaders(tuple(shown), *values)
 
 

@@ -31,13 +31,13 @@ def identify(request_id: bytes, traceparent: bytes, run_id: bytes) -> Identity:
 
     A request that brings neither id gets one for both.
     """
-    trace_id = parse_trace_id(traceparent)
-    is_known = _REQUEST_ID.fullmatch(request_id) is not None
-    new_id = "" if is_known and trace_id else f"{getrandbits(128):032x}"
+    known_id = request_id.decode() if request_id and _REQUEST_ID.fullmatch(request_id) else ""
+    trace_id = parse_trace_id(traceparent) if traceparent else ""
+    new_id = "" if known_id and trace_id else getrandbits(128).to_bytes(16, "big").hex()
     return Identity(
-        request_id.decode() if is_known else new_id,
+        known_id or new_id,
         trace_id or new_id,
-        run_id.decode() if _RUN_ID.fullmatch(run_id) else "",
+        run_id.decode() if run_id and _RUN_ID.fullmatch(run_id) else "",
     )
 
 

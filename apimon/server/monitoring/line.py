@@ -21,6 +21,7 @@ from apimon.server.monitoring.headers import HeaderJson, RequestHeaders, read_re
 from apimon.server.monitoring.identity import Identity, clean_user_id, identify
 from apimon.server.monitoring.record import BackgroundRecord, Record, RequestRecord
 from apimon.server.monitoring.redaction import redact_json, redact_query, redact_text
+from apimon.server.monitoring.route import RouteMatch
 
 RECORD_VERSION = 1
 BODY_LIMIT = 1024
@@ -130,7 +131,7 @@ class LineEncoder:
         return EncodedRecord(labels, record.timestamp_ns, _dumps(line))
 
     def _place(self, record: RequestRecord) -> tuple[str, str]:
-        endpoint = record.route.template()
+        endpoint = RouteMatch(record.route).template()
         if endpoint not in self._endpoints:
             if len(self._endpoints) >= MAX_ENDPOINTS:
                 endpoint = OTHER_ENDPOINT

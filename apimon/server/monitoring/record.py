@@ -9,7 +9,7 @@ from time import perf_counter_ns
 from apimon.server.monitoring.asgi import Scope
 from apimon.server.monitoring.failure import Failure
 from apimon.server.monitoring.identity import Identity
-from apimon.server.monitoring.route import RouteMatch
+from apimon.server.monitoring.route import RouteTraces, note_route
 from apimon.server.monitoring.sampler import Snapshot
 
 RawHeaders = Iterable[tuple[bytes, bytes]]
@@ -29,7 +29,7 @@ class RequestRecord:
     query: bytes
     headers: RawHeaders
     client: tuple[str, int] | None
-    route: RouteMatch
+    route: RouteTraces
     duration_ns: int
     timestamp_ns: int
     """Unix time of the end."""
@@ -64,7 +64,7 @@ class RequestRecord:
         self.query = scope.get("query_string", b"")
         self.headers = scope["headers"]
         self.client = scope.get("client")
-        self.route = RouteMatch.of(scope)
+        self.route = note_route(scope)
 
 
 class BackgroundRecord:

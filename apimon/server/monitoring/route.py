@@ -10,7 +10,7 @@ different things in different versions:
 """
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from apimon.server.monitoring.asgi import Scope
 
@@ -18,56 +18,54 @@ UNMATCHED = "<unmatched>"
 """The endpoint of a request that no route took."""
 
 
-class RouteMatch(NamedTuple):
-    """References to what routing left in a scope; `template` reads them."""
+RouteTraces = tuple[Any, Any, Any, Any, str | None, str, Mapping[str, object] | None]
+"""What `note_route` took from a scope; a plain tuple, since it is made for every request."""
 
-    route: Any
-    context: Any
-    """FastAPI's effective route context."""
-    endpoint: Any
-    router: Any
-    mount_path: str
-    """The path of the mounts passed, with concrete values; empty outside mounts."""
-    path_params: Mapping[str, object]
 
-    @classmethod
-    def of(cls, scope: Scope) -> "RouteMatch":
-        """Return the match that routing left in `scope`."""
-        app_root = scope.get("app_root_path")  # set by mounts only; a deployment's own root_path is not the app's
-        fastapi = scope.get("fastapi")
-        return cls(
-            scope.get("route"),
-            fastapi.get("effective_route_context") if isinstance(fastapi, dict) else None,
-            scope.get("endpoint"),
-            scope.get("router"),
-            "" if app_root is None else scope.get("root_path", "")[len(app_root) :],
-            scope.get("path_params") or {},
-        )
+def note_route(scope: Scope) -> RouteTraces:
+    """Take references to what routing left in `scope`, for `RouteMatch` to read later."""
+    get = scope.get
+    return (
+        get("route"), get("fastapi"), get("endpoint"), get("router"),
+        get("app_root_path"), get("root_path", ""), get("path_params"),
+    )  # fmt: skip
+
+
+class RouteMatch:
+    """Which route a request took, read from its traces."""
+
+    __slots__ = ("_context", "_endpoint", "_mount_path", "_params", "_route", "_router")
+
+    def __init__(self, traces: RouteTraces) -> None:
+        self._route, fastapi, self._endpoint, self._router, app_root, root, params = traces
+        self._context = fastapi.get("effective_route_context") if isinstance(fastapi, dict) else None
+        # Mounts alone set app_root_path; the root_path of a deployment is no part of the app.
+        self._mount_path = "" if app_root is None else root[len(app_root) :]
+        self._params = params or {}
 
     def template(self) -> str:
         """Return the route template, `/mount/*` for a miss inside a mount, `UNMATCHED` for any other miss."""
         path = self._path_format()
-        if not self.mount_path:
+        if not self._mount_path:
             return path or UNMATCHED
         own = path or ""
-        prefix = template_mount(self.mount_path, own, self.path_params)
-        return prefix + (own or "/*")
+        return template_mount(self._mount_path, own, self._params) + (own or "/*")
 
     def _path_format(self) -> str | None:
-        route, context = self.route, self.context
+        route, context = self._route, self._context
         if context is not None and (context.original_route is route or not hasattr(route, "path_format")):
             source = context.starlette_route or context
             return _format_of(source)
         if route is not None:
             return None if is_mount(route) else _format_of(route)
-        if self.endpoint is None or self.mount_path:
+        if self._endpoint is None or self._mount_path:
             return None
         return self._search()
 
     def _search(self) -> str | None:
         # A plain Starlette route under a FastAPI app, such as /docs, leaves only its endpoint.
-        for route in getattr(self.router, "routes", ()):
-            if getattr(route, "endpoint", None) is self.endpoint:
+        for route in getattr(self._router, "routes", ()):
+            if getattr(route, "endpoint", None) is self._endpoint:
                 return _format_of(route)
         return None
 

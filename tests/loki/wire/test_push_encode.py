@@ -7,7 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from apimon.loki.model import Entry, Stream
-from apimon.loki.wire.push_encode import compress_push, encode_entry, encode_labels, encode_push, join_push
+from apimon.loki.wire.push_encode import (
+    PushCompressor,
+    compress_push,
+    encode_entry,
+    encode_labels,
+    encode_push,
+    join_push,
+)
 
 NAMES = st.from_regex(r"[a-zA-Z_][a-zA-Z0-9_]{0,8}", fullmatch=True)
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))
@@ -49,3 +56,25 @@ def test_parts_encoded_one_by_one_make_the_same_body() -> None:
 def test_compressed_push_is_gzip_and_the_same_each_time(body: bytes) -> None:
     assert gzip.decompress(compress_push(body)) == body
     assert compress_push(body) == compress_push(body)
+
+
+PARTS = st.dictionaries(
+    LABELS.map(encode_labels),
+    st.lists(st.builds(encode_entry, st.integers(0), TEXT), max_size=3),
+    min_size=1,
+    max_size=3,
+)
+
+
+@given(st.lists(PARTS, min_size=1, max_size=5))
+def test_push_compressed_bit_by_bit_holds_every_part_in_order(added: list[dict[bytes, list[bytes]]]) -> None:
+    push = PushCompressor()
+    for parts in added:
+        push.add(parts)
+    streams = json.loads(gzip.decompress(push.finish()))["streams"]
+    expected = [
+        {"stream": json.loads(labels), "values": [json.loads(entry) for entry in entries]}
+        for parts in added
+        for labels, entries in parts.items()
+    ]
+    assert streams == expected
