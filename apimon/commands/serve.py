@@ -36,10 +36,15 @@ def serve(
     loki: LokiUrl = None,
     debug: Debug = False,
 ) -> ExitCode:
-    """Serve the demo shop, every request logged to Loki; Ctrl-C ends it.
+    """Serve the demo shop, with every request logged to Loki, until Ctrl-C.
 
-    Examples: apimon serve; apimon serve --port 0 --workers 2; apimon serve --seed 1 --delay-scale 0 --no-loki
-    """
+    \b
+    Examples:
+      apimon serve
+      apimon serve --port 0 --workers 2
+      apimon serve --seed 1 --delay-scale 0 --stock-failure 0
+      apimon serve --loki https://logs.example.com --service my-shop
+    """  # noqa: D301 (Typer's mark for lines that stay as they are)
     settings = read_settings(loki, defaults=_DEFAULTS)
     settings = replace(
         settings,

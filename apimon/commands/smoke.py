@@ -21,8 +21,11 @@ def smoke(
 ) -> ExitCode:
     """Call every endpoint of the shop once, the error cases too, and compare the statuses; exit 1 if one differs.
 
-    Examples: apimon smoke; apimon smoke http://127.0.0.1:8080
-    """
+    \b
+    Examples:
+      apimon smoke
+      apimon smoke http://127.0.0.1:8080
+    """  # noqa: D301 (Typer's mark for lines that stay as they are)
     try:
         parse_loki_url(url)
     except ValueError:

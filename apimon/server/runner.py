@@ -4,35 +4,32 @@ What is taken is given back in the reverse order: the workers drain their shippe
 """
 
 import errno
-import fcntl
 import inspect
-import multiprocessing
-import multiprocessing.process
-import os
+import shlex
 import signal
 import socket
 import tempfile
 import threading
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import uvicorn
 from uvicorn.supervisors import Multiprocess
 
-from apimon.config import Settings
+from apimon.config import DEFAULT_LOKI_URL, Settings
 from apimon.errors import ApimonError
+from apimon.loki.local import Attachment, attach_loki
 from apimon.server.logs import build_log_config
-from apimon.server.shop import ShopConfig, create_app
+from apimon.server.shop import ShopConfig
 from apimon.server.shop.store import ShopStore
+from apimon.server.worker import Worker
 
 # How long requests in flight may take to end after Ctrl-C or SIGTERM.
 _GRACE_S = 10
 _BACKLOG = 2048
 
-ASGIApp = Callable[[Any, Any, Any], Awaitable[None]]
 Say = Callable[[str], None]
 
 
@@ -42,7 +39,7 @@ class ServeError(ApimonError):
 
 @dataclass(frozen=True)
 class ServeConfig:
-    """What to serve, where, and how it is recorded. It travels to the workers, so it has to be picklable."""
+    """What to serve, where, and how it is recorded."""
 
     shop: ShopConfig
     settings: Settings
@@ -52,21 +49,6 @@ class ServeConfig:
     workers: int = 1
     debug: bool = False
     """Whether unhandled exceptions are printed with their tracebacks."""
-
-
-@dataclass(frozen=True)
-class _Worker:
-    """What a worker process is started with: called there, it returns the app. Picklable."""
-
-    config: ServeConfig
-    numbers: Path | None
-    """The folder in which workers claim their numbers; None for the only one."""
-
-    def __call__(self) -> ASGIApp:
-        _end_with_parent()
-        number = claim_number(self.numbers) if self.numbers else 0
-        app = create_app(replace(self.config.shop, worker=number))
-        return wrap_app(app, self.config.settings)
 
 
 def serve(config: ServeConfig, say: Say) -> None:
@@ -105,55 +87,34 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def wrap_app(app: ASGIApp, settings: Settings) -> ASGIApp:
-    """Return the app behind the middleware, or as it is where recording is off."""
-    if not settings.enabled:
-        return app
-    from apimon.server.monitoring import LokiMonitoringMiddleware
-
-    return LokiMonitoringMiddleware(app, settings=settings)
-
-
-def claim_number(folder: Path) -> int:
-    """Return the lowest number from 0 that no living process has claimed in `folder`; this process keeps it.
-
-    A worker that takes the place of a dead one so takes its number too, and with it its part of the seed.
-    """
-    number = 0
-    while True:
-        descriptor = os.open(folder / str(number), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(descriptor)
-            number += 1
-        else:
-            return number  # the descriptor stays open: the lock ends with the process
-
-
-def _end_with_parent() -> None:
-    # Killed, a supervisor can't end its workers: they would go on, and hold the port.
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        threading.Thread(target=_end_after, args=(parent,), name="parent-watch", daemon=True).start()
-
-
-def _end_after(parent: multiprocessing.process.BaseProcess) -> None:
-    parent.join()
-    os.kill(os.getpid(), signal.SIGTERM)
-
-
 @contextmanager
 def _hold_loki(settings: Settings, say: Say) -> Iterator[None]:
     if not settings.enabled:
         say("nothing is recorded: LOKI_ENABLED is false")
         yield
-        return
-    from apimon.loki.local import attach_loki
-
-    with attach_loki(settings) as loki:
-        say(f"logs go to {loki.url}")
+    elif settings.loki.is_loopback:
+        with attach_loki(settings) as loki:
+            _say_where_logs_go(settings, loki, say)
+            yield
+    else:
+        # A Loki elsewhere is looked for beside the serving: nobody waits for one that is slow, or away.
+        settings.loki.ssl_context()  # raises here, not there
+        threading.Thread(target=_look_for_loki, args=(settings, say), name="loki-look", daemon=True).start()
         yield
+
+
+def _look_for_loki(settings: Settings, say: Say) -> None:
+    try:
+        with attach_loki(settings, start=False) as loki:
+            _say_where_logs_go(settings, loki, say)
+    except ApimonError as exc:
+        say(f"logs can't be shipped for now: {exc}")
+
+
+def _say_where_logs_go(settings: Settings, loki: Attachment, say: Say) -> None:
+    kind = f"{'the embedded Loki' if loki.embedded else f'Loki {loki.version}'} at {loki.url}"
+    flag = "" if settings.loki.url == DEFAULT_LOKI_URL else f" --loki {loki.url}"
+    say(f"logs go to {kind}; follow them with: apimon tail --service {shlex.quote(settings.service_name)}{flag}")
 
 
 def _run_uvicorn(config: ServeConfig, listener: socket.socket) -> None:
@@ -165,7 +126,7 @@ def _run_uvicorn(config: ServeConfig, listener: socket.socket) -> None:
 
 def _configure_uvicorn(config: ServeConfig, *, numbers: Path | None) -> uvicorn.Config:
     return uvicorn.Config(
-        _Worker(config, numbers),
+        Worker(config.shop, config.settings, numbers),
         factory=True,
         workers=config.workers,
         http="httptools",

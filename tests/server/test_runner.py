@@ -15,8 +15,9 @@ from fastapi import FastAPI
 
 from apimon.config import Settings
 from apimon.server.monitoring import LokiMonitoringMiddleware
-from apimon.server.runner import ServeError, claim_number, listen, wrap_app
+from apimon.server.runner import ServeError, listen
 from apimon.server.shop.store import ShopStore
+from apimon.server.worker import claim_number, wrap_app
 from tests.support.lokis import listening_url
 from tests.support.processes import RunningProcess, running_apimon
 
@@ -70,7 +71,7 @@ def test_recording_off_leaves_the_app_as_it_is() -> None:
 
 _CLAIM = """
 import pathlib, sys
-from apimon.server.runner import claim_number
+from apimon.server.worker import claim_number
 print(claim_number(pathlib.Path(sys.argv[1])), flush=True)
 sys.stdin.read()
 """

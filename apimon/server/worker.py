@@ -1,0 +1,72 @@
+"""One worker process of a server: what it is started with, its number among the workers, and its end."""
+
+import fcntl
+import multiprocessing
+import multiprocessing.process
+import os
+import signal
+import threading
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from apimon.config import Settings
+from apimon.server.shop import ShopConfig, create_app
+
+ASGIApp = Callable[[Any, Any, Any], Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class Worker:
+    """What a worker process is started with: called there, it returns the app. Picklable."""
+
+    shop: ShopConfig
+    settings: Settings
+    numbers: Path | None
+    """The folder in which workers claim their numbers; None for the only one."""
+
+    def __call__(self) -> ASGIApp:
+        """Return the app that this process serves."""
+        _end_with_parent()
+        number = claim_number(self.numbers) if self.numbers else 0
+        app = create_app(replace(self.shop, worker=number))
+        return wrap_app(app, self.settings)
+
+
+def wrap_app(app: ASGIApp, settings: Settings) -> ASGIApp:
+    """Return the app behind the middleware, or as it is where recording is off."""
+    if not settings.enabled:
+        return app
+    from apimon.server.monitoring import LokiMonitoringMiddleware
+
+    return LokiMonitoringMiddleware(app, settings=settings)
+
+
+def claim_number(folder: Path) -> int:
+    """Return the lowest number from 0 that no living process has claimed in `folder`; this process keeps it.
+
+    A worker that takes the place of a dead one so takes its number too, and with it its part of the seed.
+    """
+    number = 0
+    while True:
+        descriptor = os.open(folder / str(number), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            number += 1
+        else:
+            return number  # the descriptor stays open: the lock ends with the process
+
+
+def _end_with_parent() -> None:
+    # Killed, a supervisor can't end its workers: they would go on, and hold the port.
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_after, args=(parent,), name="parent-watch", daemon=True).start()
+
+
+def _end_after(parent: multiprocessing.process.BaseProcess) -> None:
+    parent.join()
+    os.kill(os.getpid(), signal.SIGTERM)
