@@ -9,6 +9,7 @@ from time import perf_counter_ns
 from types import FrameType
 from typing import TypeVar
 
+from apimon.loadtest.descriptors import reserve_descriptors
 from apimon.loadtest.encode import RequestEncoder
 from apimon.loadtest.plan import LoadPlan
 from apimon.loadtest.progress import Progress, ProgressMeter
@@ -22,7 +23,7 @@ T = TypeVar("T")
 Watch = Callable[[Progress], None]
 """What is told how the run goes, a few times a second; it must be quick: the users wait for it."""
 
-_PROGRESS_INTERVAL_S = 0.5
+_PROGRESS_INTERVAL_S = 0.25
 _STOP_WITHIN_S = 1.0
 _COARSEST_SWEEP_S = 0.02
 
@@ -31,8 +32,10 @@ def run_load(plan: LoadPlan, watch: Watch | None = None) -> LoadReport:
     """Run the plan on an event loop of its own and return what happened.
 
     The first SIGINT or SIGTERM ends the run at once, the second raises KeyboardInterrupt. Raises UnreachableError
-    where not even a first connection can be made; a signal before that raises KeyboardInterrupt as well.
+    where not even a first connection can be made, UsageError where there are more users than connections
+    may be open; a signal before that raises KeyboardInterrupt as well.
     """
+    reserve_descriptors(plan.users)
     run = LoadRun(plan, watch)
     with _interruptible(run):
         return run_on_uvloop(run.execute())

@@ -120,7 +120,8 @@ def describe_status(status: int) -> str:
 
 def parse_headers(head: bytes) -> dict[str, str]:
     """Return the headers of the final answer in `head`, interim (1xx) answers skipped, names in lower case."""
-    block, _, rest = head.partition(b"\r\n\r\n")
+    # Empty lines before an answer are allowed, and llhttp skips them.
+    block, _, rest = head.lstrip(b"\r\n").partition(b"\r\n\r\n")
     while block[9:10] == b"1":
         block, _, rest = rest.partition(b"\r\n\r\n")
     headers: dict[str, str] = {}

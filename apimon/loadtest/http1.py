@@ -74,6 +74,10 @@ class Connection(asyncio.Protocol):
         if exchange is not None:
             self._end_with_connection(exchange, exc)
 
+    def eof_received(self) -> None:
+        """Take no more requests: the loop closes the transport, but only in its next turn."""
+        self.usable = False
+
     def data_received(self, data: bytes) -> None:
         """Take a piece of the answer."""
         exchange = self._exchange
@@ -105,7 +109,8 @@ class Connection(asyncio.Protocol):
             self._keep_alive = False
             if isinstance(exc, HttpParserUpgrade):
                 return "malformed answer: 101 to a request that asked for no upgrade"
-            return f"malformed answer: {exc}"
+            # httptools wraps what a callback of ours raised.
+            return f"malformed answer: {exc.__context__ or exc}"
         if not self._head_complete and self._exchange and len(self._exchange.head) > MAX_HEAD_BYTES:
             return f"malformed answer: a head of more than {MAX_HEAD_BYTES // 1024} KB"
         return ""
@@ -142,7 +147,10 @@ class Connection(asyncio.Protocol):
         if exchange is None or self._answers:
             self._keep_alive = False
             return
-        exchange.status = status = self._parser.get_status_code()
+        status = self._parser.get_status_code()
+        if status < 100:
+            raise HttpParserError(f"status {status:03}")
+        exchange.status = status
         self._head_complete = True
         if exchange.method == "HEAD" and status >= 200:
             self._answers = 1

@@ -21,7 +21,7 @@ class LiveView:
     """A context manager around the run; call `show` with each Progress."""
 
     def __init__(self, file: TextIO) -> None:
-        self._live = Live(console=Console(file=file), auto_refresh=False, transient=True)
+        self._live = Live(console=Console(file=file), auto_refresh=False, transient=True, redirect_stdout=False)
 
     def __enter__(self) -> "LiveView":
         self._live.start()

@@ -72,7 +72,7 @@ class ProgressMeter:
             p95_ms=p95_ms,
             routes=[
                 RouteProgress(method, route, counted.requests, counted.failed, *_percentiles_ms(counted))
-                for (method, route), counted in self._stats.routes.items()
+                for (method, route), counted in sorted(self._stats.routes.items())
             ],
         )
 

@@ -1,5 +1,6 @@
 """What users do: a scenario is a set of weighted tasks, each a plain async function of one user."""
 
+from bisect import bisect
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -72,4 +73,5 @@ class Scenario:
 
     def choose_task(self, random: Random) -> Task:
         """Draw the task of the next iteration."""
-        return random.choices(self.tasks, cum_weights=self._cumulative_weights)[0]
+        weights = self._cumulative_weights
+        return self.tasks[bisect(weights, random.random() * weights[-1], 0, len(weights) - 1)]
