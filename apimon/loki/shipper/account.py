@@ -33,7 +33,7 @@ class ShippingCounts:
     rejected: Mapping[str, int] = field(default_factory=dict)
     """In pushes that Loki refused for good, by `status_<code>`; of a 400, Loki may have stored the valid entries."""
     last_error: str = ""
-    """Why the last failed push failed; it stays after a recovery."""
+    """Why the last push, or the last record's encoding, failed; it stays after a recovery."""
 
     @property
     def lost(self) -> int:
@@ -63,10 +63,11 @@ class Account:
         self._taken += records
         self._packed += records
 
-    def drop(self, records: int, reason: str) -> None:
+    def drop(self, records: int, reason: str, error: str = "") -> None:
         """Count `records` that were in packing or in the backlog as given up."""
         with self.lock:
             self.drop_locked(records, reason)
+            self._last_error = error or self._last_error
 
     def drop_locked(self, records: int, reason: str) -> None:
         """As `drop`, where the caller holds `lock`."""

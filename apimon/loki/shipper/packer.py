@@ -70,8 +70,8 @@ class Packer(Generic[T]):
     def _add(self, item: T) -> None:
         try:
             labels, timestamp_ns, line = self._encode(item)
-        except Exception:  # a record that can't be encoded must not cost the others, nor end this thread
-            self._account.drop(1, "encoding_failed")
+        except Exception as exc:  # a record that can't be encoded must not cost the others, nor end this thread
+            self._account.drop(1, "encoding_failed", f"{type(exc).__name__}: {exc}")
             return
         if not self._batch.records:
             self._opened_s = time.monotonic()

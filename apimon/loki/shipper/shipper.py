@@ -24,6 +24,8 @@ T = TypeVar("T")
 _log = logging.getLogger("apimon.shipper")
 
 _QUEUE_FULL = "queue_full"
+_SETTLE_S = 0.25
+"""After a drain's deadline, for the threads to account for what is left."""
 
 
 class _Run:
@@ -50,7 +52,7 @@ class _Run:
         self._sender.deadline_s = deadline_s
         self._stop.set()
         for thread in self._threads:
-            thread.join(max(0.0, deadline_s - time.monotonic()))
+            thread.join(max(0.0, deadline_s + _SETTLE_S - time.monotonic()))
         if not self._threads[1].is_alive():
             # Batches that were sealed after the deadline have nobody else to account for them.
             self._backlog.give_up()

@@ -51,7 +51,7 @@ class HttpPushTransport:
         self._connection: http.client.HTTPConnection | None = None
 
     def push(self, body: bytes, timeout_s: float) -> PushAnswer:
-        """Send one compressed push; raises OSError where no whole answer comes, a malformed one included.
+        """Send one compressed push; raises OSError where no answer comes, a malformed one included.
 
         A kept connection that the server closed meanwhile is replaced once, at once: to send a push twice does no harm.
         """
