@@ -1,17 +1,23 @@
-"""What `query` and `tail` share: the query they run, the format they print, what they say."""
+"""What `query` and `tail` do with their options. Imported by the commands when they run."""
 
+import asyncio
 import os
 import sys
+import time
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from apimon.commands.reading_options import Output
+from apimon.config import Settings
 from apimon.errors import QueryError, UnsupportedQueryError
-
-if TYPE_CHECKING:
-    from apimon.loki.logql.nodes import Expr, PipelineExpr
-    from apimon.loki.output import OutputFormat
-    from apimon.loki.presets import Presets
+from apimon.loki.client import AsyncLokiClient
+from apimon.loki.local import attach_loki
+from apimon.loki.logql.nodes import Expr, PipelineExpr
+from apimon.loki.logql.parser import parse_expr
+from apimon.loki.model import ResultType
+from apimon.loki.output import OutputFormat, create_format
+from apimon.loki.paging import EntryReader
+from apimon.loki.presets import Presets, build_query
 
 
 @dataclass(frozen=True)
@@ -19,13 +25,11 @@ class PreparedQuery:
     """The LogQL to run, and its nodes; None where this apimon doesn't understand it and Loki may."""
 
     text: str
-    expr: "Expr | None"
+    expr: Expr | None
 
     @property
-    def pipeline(self) -> "PipelineExpr | None":
+    def pipeline(self) -> PipelineExpr | None:
         """The nodes of a log query; None for a metric query."""
-        from apimon.loki.logql.nodes import PipelineExpr
-
         return self.expr if isinstance(self.expr, PipelineExpr) else None
 
     @property
@@ -34,17 +38,13 @@ class PreparedQuery:
         return self.expr is not None and self.pipeline is None
 
 
-def prepare_query(query: str | None, presets: "Presets") -> PreparedQuery:
+def prepare_query(query: str | None, presets: Presets) -> PreparedQuery:
     """Return the query with the presets added; raises QueryError and UsageError as `build_query` does."""
-    from apimon.loki.presets import build_query
-
     text = build_query(presets, query)
     return PreparedQuery(text, _parse(text))
 
 
-def _parse(text: str) -> "Expr | None":
-    from apimon.loki.logql.parser import parse_expr
-
+def _parse(text: str) -> Expr | None:
     try:
         return parse_expr(text)
     except UnsupportedQueryError:
@@ -52,13 +52,11 @@ def _parse(text: str) -> "Expr | None":
     except QueryError as exc:
         if exc.line:
             raise
-        return None  # no error of syntax: a newer Loki may know it, and says so itself where it doesn't
+        return None  # no error of syntax: another Loki may take it, and says so itself where it doesn't
 
 
-def choose_format(output: Output) -> "OutputFormat":
+def choose_format(output: Output) -> OutputFormat:
     """Return the format; in colour where stdout is a terminal and NO_COLOR isn't set."""
-    from apimon.loki.output import create_format
-
     color = sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
     return create_format(output, color=color)
 
@@ -66,3 +64,36 @@ def choose_format(output: Output) -> "OutputFormat":
 def say(message: str) -> None:
     """Tell the person, on stderr."""
     print(f"apimon: {message}", file=sys.stderr, flush=True)
+
+
+def print_answer(prepared: PreparedQuery, settings: Settings, since_ns: int, limit: int, output: OutputFormat) -> None:
+    """Print what the query finds in the last `since_ns`: lines newest first, at most `limit` (0: all), or metrics."""
+    with attach_loki(settings):
+        end_ns = time.time_ns()
+        asyncio.run(_print_answer(prepared, settings, (max(0, end_ns - since_ns), end_ns), limit, output))
+
+
+async def _print_answer(
+    prepared: PreparedQuery, settings: Settings, span: tuple[int, int], limit: int, output: OutputFormat
+) -> None:
+    async with AsyncLokiClient(settings=settings.loki) as client:
+        if prepared.pipeline is None and await _print_metrics(client, prepared.text, span, output):
+            return
+        reader = EntryReader(client, prepared.text, prepared.pipeline)
+        async for page in reader.read_pages(*span, limit):
+            _write_lines(output.format_entry(labels, entry) for labels, entry in page)
+
+
+async def _print_metrics(client: AsyncLokiClient, query: str, span: tuple[int, int], output: OutputFormat) -> bool:
+    """Print the answer if it is metrics; False where Loki says that the query selects logs."""
+    result = await client.query_range(query, start_ns=span[0], end_ns=span[1], limit=1)
+    if result.type is ResultType.STREAMS:
+        return False
+    _write_lines(output.format_metrics(result))
+    return True
+
+
+def _write_lines(lines: Iterable[str]) -> None:
+    # Lines are UTF-8 whatever the terminal's locale is: a file of them must be readable elsewhere.
+    sys.stdout.buffer.writelines(f"{line}\n".encode() for line in lines)
+    sys.stdout.buffer.flush()
