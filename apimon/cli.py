@@ -10,12 +10,15 @@ from collections.abc import Callable, Sequence
 from typing import Annotated, NoReturn
 
 import typer
+from typer.core import TyperGroup
 
 from apimon import __version__
 from apimon.commands import demo, load, loki, options, query, serve, smoke, tail
 from apimon.errors import ApimonError, ExitCode, QueryError
 
 Command = Callable[..., ExitCode]
+
+_HELP_OPTIONS = ["-h", "--help"]
 
 
 def _flush_stdout(command: Command) -> Command:
@@ -37,7 +40,7 @@ def build_app() -> typer.Typer:
         add_completion=False,
         pretty_exceptions_enable=False,
         rich_markup_mode=None,
-        context_settings={"help_option_names": ["-h", "--help"]},
+        context_settings={"help_option_names": _HELP_OPTIONS},
     )
     app.callback()(_root)
     for name, command in (
@@ -60,14 +63,17 @@ def run(args: Sequence[str]) -> int:
     """
     options.remember_debug(False)
     try:
-        code = build_app()(args=list(args) or ["--help"], prog_name="apimon", standalone_mode=False)
+        app = build_app()
+        if _print_command_help(app, args):
+            return ExitCode.OK
+        code = app(args=list(args) or ["--help"], prog_name="apimon", standalone_mode=False)
     except SystemExit as exc:
         # How Typer ends when the reader of our output has gone: to us that is no error.
         if not isinstance(exc.__context__, BrokenPipeError):
             raise
-        # The interpreter flushes stdout at exit and would complain once more.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return ExitCode.OK
+        return _drop_output()
+    except BrokenPipeError:
+        return _drop_output()
     except (KeyboardInterrupt, typer.Abort):
         return ExitCode.INTERRUPTED
     except typer.TyperException as exc:
@@ -85,6 +91,29 @@ def run(args: Sequence[str]) -> int:
 def main() -> NoReturn:
     """Run the process's own command line."""
     sys.exit(run(sys.argv[1:]))
+
+
+def _drop_output() -> int:
+    # The interpreter flushes stdout at exit and would complain once more.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return ExitCode.OK
+
+
+def _print_command_help(app: typer.Typer, args: Sequence[str]) -> bool:
+    """Print the help where `args` are `COMMAND --help`, and return whether they were.
+
+    The same text as Typer's own way, which loads pydantic to convert the options that precede the command: two
+    thirds of the time.
+    """
+    if len(args) != 2 or args[1] not in _HELP_OPTIONS:
+        return False
+    root = typer.main.get_command(app)
+    if not isinstance(root, TyperGroup) or args[0] not in root.commands:
+        return False
+    context = root.context_class(root, info_name="apimon", **root.context_settings)
+    command = root.commands[args[0]]
+    typer.echo(command.get_help(command.context_class(command, context, args[0], **command.context_settings)))
+    return True
 
 
 def _report(exc: Exception, message: str, code: int) -> int:

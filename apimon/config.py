@@ -6,18 +6,17 @@ loaded setting with `dataclasses.replace`.
 
 import base64
 import os
-import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import unquote, urlsplit
-
-import platformdirs
-from decouple import RepositoryEmpty, RepositoryEnv
 
 from apimon.errors import SettingError
 from apimon.units import NS_PER_S, parse_duration_ns
+
+if TYPE_CHECKING:
+    from ssl import SSLContext
 
 T = TypeVar("T")
 
@@ -78,14 +77,22 @@ class LokiSettings:
             headers["X-Scope-OrgID"] = self.org_id
         return headers
 
-    def ssl_context(self) -> ssl.SSLContext | None:
+    def ssl_context(self) -> "SSLContext | None":
         """The context for https, with the own CA where one is set; None for http."""
         if urlsplit(self.url).scheme != "https":
             return None
+        import ssl
+
         try:
             return ssl.create_default_context(cafile=self.ca_cert_path or None)
         except (OSError, ssl.SSLError) as exc:
             raise SettingError("LOKI_CA_CERT_PATH", self.ca_cert_path, "a readable file of PEM certificates") from exc
+
+
+def _user_data_dir() -> Path:
+    import platformdirs
+
+    return Path(platformdirs.user_data_dir("apimon", appauthor=False))
 
 
 @dataclass(frozen=True)
@@ -96,7 +103,7 @@ class Settings:
     enabled: bool = True
     service_name: str = "fastapi-api"
     environment: str = "development"
-    data_dir: Path = field(default_factory=lambda: Path(platformdirs.user_data_dir("apimon", appauthor=False)))
+    data_dir: Path = field(default_factory=_user_data_dir)
     capture_body: bool = True
     exclude: frozenset[str] = frozenset()
     sample: float = 1.0
@@ -156,18 +163,25 @@ class _Source:
         self._environ = environ
         dotenv = directory / ".env"
         try:
-            self._file = RepositoryEnv(str(dotenv)) if dotenv.is_file() else RepositoryEmpty()
+            self._file = _read_dotenv(dotenv) if dotenv.is_file() else {}
         except (OSError, UnicodeDecodeError) as exc:
             raise SettingError(".env", str(dotenv), "a readable UTF-8 file of NAME=value lines") from exc
 
     def read(self, name: str, default: T, parse: Callable[[str], T], allowed: str) -> T:
-        value = self._environ.get(name) or (self._file.data.get(name) if isinstance(self._file, RepositoryEnv) else "")
+        value = self._environ.get(name) or self._file.get(name)
         if not value:
             return default
         try:
             return parse(value)
         except ValueError as exc:
             raise SettingError(name, _hide_credentials(value), allowed) from exc
+
+
+def _read_dotenv(path: Path) -> Mapping[str, str]:
+    from decouple import RepositoryEnv
+
+    values: Mapping[str, str] = RepositoryEnv(str(path)).data
+    return values
 
 
 def _hide_credentials(value: str) -> str:

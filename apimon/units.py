@@ -5,7 +5,6 @@ Pure arithmetic: no clock is read here, a caller passes the time it means.
 
 import re
 from datetime import UTC, datetime
-from fractions import Fraction
 
 NS_PER_S = 1_000_000_000
 
@@ -35,16 +34,22 @@ def parse_duration_ns(text: str) -> int:
     """
     stripped = text.strip()
     if _BARE_NUMBER.fullmatch(stripped):
-        return round(Fraction(stripped) * NS_PER_S)
-    total, position = Fraction(), 0
+        return _scale(stripped, NS_PER_S)
+    total, position = 0, 0
     for match in _DURATION_PART.finditer(stripped):
         if match.start() != position:
             break
-        total += Fraction(match[1]) * _DURATION_UNITS_NS[match[2]]
+        total += _scale(match[1], _DURATION_UNITS_NS[match[2]])
         position = match.end()
     if not stripped or position != len(stripped):
         raise ValueError(f"{text!r} is not a duration: write 250ms, 10s, 5m, 1h30m or a number of seconds")
-    return round(total)
+    return total
+
+
+def _scale(number: str, unit_ns: int) -> int:
+    whole, _, fraction = number.partition(".")
+    divisor = int("1" + "0" * len(fraction))
+    return (2 * int(whole + fraction) * unit_ns + divisor) // (2 * divisor)
 
 
 def parse_duration_s(text: str) -> float:

@@ -55,6 +55,14 @@ def test_every_command_has_help_and_debug(command: str, capsys: pytest.CaptureFi
     assert shown.err == ""
 
 
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_is_the_text_that_typer_itself_prints(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    cli.run([command, "--help"])
+    ours = capsys.readouterr().out
+    cli.build_app()(args=[command, "--help"], prog_name="apimon", standalone_mode=False)
+    assert capsys.readouterr().out == ours
+
+
 @pytest.mark.parametrize(
     ("args", "message"),
     [
@@ -132,11 +140,11 @@ def test_a_command_s_exit_code_is_the_process_s(monkeypatch: pytest.MonkeyPatch)
     assert cli.run(["give"]) == 99
 
 
-@pytest.mark.parametrize("option", ["--help", "--version"])
-def test_a_closed_pipe_is_a_quiet_success(option: str) -> None:
+@pytest.mark.parametrize("args", [["--help"], ["--version"], ["query", "--help"]])
+def test_a_closed_pipe_is_a_quiet_success(args: list[str]) -> None:
     reader, writer = os.pipe()
     os.close(reader)
-    done = subprocess.run([*APIMON, option], stdout=writer, stderr=subprocess.PIPE, check=False)
+    done = subprocess.run([*APIMON, *args], stdout=writer, stderr=subprocess.PIPE, check=False)
     os.close(writer)
     assert (done.returncode, done.stderr) == (0, b"")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -30,6 +29,8 @@ def smoke(
         parse_loki_url(url)
     except ValueError:
         raise UsageError(f"{url!r} is not an http:// or https:// URL") from None
+    import asyncio
+
     outcomes = asyncio.run(_print_outcomes(url))
     failed = sum(not outcome.passed for outcome in outcomes)
     print(f"{len(outcomes) - failed} of {len(outcomes)} calls answered as expected")
