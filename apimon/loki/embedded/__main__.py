@@ -1,0 +1,37 @@
+"""The server as a process of its own, as `apimon.loki.local` starts it: it ends after its last lease."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from apimon.errors import ApimonError
+from apimon.loki.embedded.server import ServerConfig, run_server
+from apimon.units import NS_PER_S
+
+
+def main() -> int:
+    """Serve; errors are one line on stderr, which is the log file."""
+    parser = argparse.ArgumentParser(prog="python -m apimon.loki.embedded", description=__doc__)
+    parser.add_argument("--host", required=True)
+    parser.add_argument("--port", required=True, type=int)
+    parser.add_argument("--data-dir", required=True, type=Path)
+    parser.add_argument("--lease-grace", required=True, type=float, metavar="SECONDS")
+    parser.add_argument("--retention", required=True, type=float, metavar="SECONDS")
+    args = parser.parse_args()
+    config = ServerConfig(
+        args.host,
+        args.port,
+        args.data_dir,
+        retention_ns=round(args.retention * NS_PER_S),
+        lease_grace_s=args.lease_grace,
+    )
+    try:
+        run_server(config, lambda url: print(f"apimon: serving {url}", file=sys.stderr, flush=True))  # noqa: T201
+    except ApimonError as exc:
+        print(f"error: {exc}", file=sys.stderr)  # noqa: T201
+        return int(exc.exit_code)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,58 @@
+"""Where the server meets the language: from a query's text to its result over a source.
+
+The grammar and the evaluation are loaded with the first query, so that the server is ready sooner.
+"""
+
+from dataclasses import dataclass
+
+from apimon.errors import QueryError
+from apimon.loki.embedded.source import EntrySource
+from apimon.loki.logql.nodes import Expr, PipelineExpr, SelectorExpr
+from apimon.loki.model import Direction, QueryResult
+
+
+@dataclass(frozen=True, slots=True)
+class RangeQuery:
+    """A query over a range: `[start_ns, end_ns)` for logs, the steps from `start_ns` to `end_ns` for metrics."""
+
+    expr: Expr
+    start_ns: int
+    end_ns: int
+    step_ns: int
+    limit: int
+    direction: Direction
+    interval_ns: int = 0
+
+
+def parse_query(text: str, max_bytes: int) -> Expr:
+    """Return the query's nodes; raises QueryError."""
+    from apimon.loki.logql import parse_expr
+
+    size = len(text.encode("utf-8", "replace"))
+    if size > max_bytes:
+        raise QueryError(f"the query has {size} bytes, over the limit of {max_bytes} bytes: make it shorter")
+    return parse_expr(text)
+
+
+def is_log_query(expr: Expr) -> bool:
+    """Return whether the query selects lines, not numbers."""
+    return isinstance(expr, SelectorExpr | PipelineExpr)
+
+
+def run_range(source: EntrySource, query: RangeQuery) -> QueryResult:
+    """Return streams for a log query, a matrix for a metric query; raises QueryError."""
+    from apimon.loki.embedded.engine import Evaluator, Limits
+
+    evaluator, expr = Evaluator(source, Limits()), query.expr
+    if is_log_query(expr):
+        # The one instant of an empty range is in it.
+        end_ns = max(query.end_ns, query.start_ns + 1)
+        return evaluator.run_log_query(expr, query.start_ns, end_ns, query.limit, query.direction, query.interval_ns)
+    return evaluator.run_metric_query(expr, query.start_ns, query.end_ns, query.step_ns)
+
+
+def run_instant(source: EntrySource, expr: Expr, time_ns: int) -> QueryResult:
+    """Return the vector or scalar of a metric query at one time; raises QueryError."""
+    from apimon.loki.embedded.engine import Evaluator, Limits
+
+    return Evaluator(source, Limits()).run_instant_query(expr, time_ns)

@@ -1,0 +1,134 @@
+"""Live tails: every durable push is offered to each of them; one that reads too slowly loses entries and is told.
+
+Belongs to the event loop; nothing here touches the store.
+"""
+
+import asyncio
+from collections import OrderedDict, deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from apimon.errors import UsageError
+from apimon.loki.embedded.batches import Accepted, StreamBatch, decode_metadata
+from apimon.loki.model import Labels
+
+_MAX_QUEUED = 10_000
+_MAX_DROPPED = 1_000
+_MAX_RECENT = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class TailedEntry:
+    """An entry as a tail shows it."""
+
+    timestamp_ns: int
+    line: str
+    labels: Labels
+
+
+EntryKey = tuple[int, str, tuple[tuple[str, str], ...]]
+
+Sieve = Callable[[Labels, int, str, Labels], TailedEntry | None]
+"""Given stream labels, Unix ns, line and metadata, returns what the query shows of the entry, None for nothing."""
+
+
+@dataclass(eq=False)
+class Tail:
+    """One client's tail: entries that wait to be sent, oldest first."""
+
+    wants: Callable[[Labels], bool]
+    sieve: Sieve
+    queued: deque[TailedEntry] = field(default_factory=deque)
+    dropped: list[TailedEntry] = field(default_factory=list)
+    arrived: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def offer(self, batch: StreamBatch, indices: Sequence[int]) -> None:
+        """Take the entries that the query shows."""
+        labels = batch.stream.labels
+        if not self.wants(labels):
+            return
+        for index in indices:
+            shown = self.sieve(
+                labels, batch.timestamps[index], batch.lines[index], decode_metadata(batch.metadata[index])
+            )
+            if shown is not None:
+                self._queue(shown)
+        if self.queued:
+            self.arrived.set()
+
+    def _queue(self, entry: TailedEntry) -> None:
+        if len(self.queued) < _MAX_QUEUED:
+            self.queued.append(entry)
+        elif len(self.dropped) < _MAX_DROPPED:
+            self.dropped.append(entry)
+
+    async def take(self, most: int) -> tuple[list[TailedEntry], list[TailedEntry]]:
+        """Wait for entries; return up to `most` of them, and those that were dropped since the last time."""
+        await self.arrived.wait()
+        taken = [self.queued.popleft() for _ in range(min(most, len(self.queued)))]
+        dropped, self.dropped = self.dropped, []
+        if not self.queued:
+            self.arrived.clear()
+        return taken, dropped
+
+    def forget(self, shown: set[EntryKey]) -> None:
+        """Leave out what waits and was shown already, as history."""
+        self.queued = deque(entry for entry in self.queued if key_of(entry) not in shown)
+        if not self.queued:
+            self.arrived.clear()
+
+
+def key_of(entry: TailedEntry) -> EntryKey:
+    """Return what makes two entries the same to their reader."""
+    return entry.timestamp_ns, entry.line, tuple(sorted(entry.labels.items()))
+
+
+class TailHub:
+    """The tails of one server."""
+
+    def __init__(self, max_tails: int) -> None:
+        self._max_tails = max_tails
+        self._tails: list[Tail] = []
+        # A sender that missed our 204 sends the same again: the store keeps one, and a tail shows one.
+        self._recent: OrderedDict[tuple[int, int, str, str], None] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._tails)
+
+    def join(self, wants: Callable[[Labels], bool], sieve: Sieve) -> Tail:
+        """Return a new tail, which collects from now on; raises UsageError where there are too many."""
+        if len(self._tails) >= self._max_tails:
+            raise UsageError(
+                "max concurrent tail requests limit exceeded, count > limit "
+                f"({len(self._tails) + 1} > {self._max_tails}): end another tail first"
+            )
+        tail = Tail(wants, sieve)
+        self._tails.append(tail)
+        return tail
+
+    def leave(self, tail: Tail) -> None:
+        """Offer nothing more to this tail."""
+        self._tails.remove(tail)
+        if not self._tails:
+            self._recent.clear()
+
+    def publish(self, accepted: Accepted) -> None:
+        """Offer entries, which are durable by now, to every tail."""
+        if not self._tails:
+            return
+        for batch in accepted:
+            indices = self._unseen(batch)
+            for tail in self._tails:
+                tail.offer(batch, indices)
+
+    def _unseen(self, batch: StreamBatch) -> list[int]:
+        unseen = []
+        rows = zip(batch.timestamps, batch.lines, batch.metadata, strict=True)
+        for index, (timestamp_ns, line, metadata) in enumerate(rows):
+            key = (batch.stream.id, timestamp_ns, line, metadata)
+            if key not in self._recent:
+                self._recent[key] = None
+                unseen.append(index)
+        while len(self._recent) > _MAX_RECENT:
+            self._recent.popitem(last=False)
+        return unseen

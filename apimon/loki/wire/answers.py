@@ -1,0 +1,86 @@
+"""Encode what Loki answers: query results, label lists, tail frames.
+
+    {"status": "success", "data": {"resultType": …, "result": […], "stats": {…}}}
+
+Times in logs are strings of nanoseconds, in metrics numbers of seconds to the millisecond; values are strings.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+
+import orjson
+
+from apimon.loki.model import Labels, QueryResult, ResultType, Sample, Series
+
+_MS_PER_S = 1_000
+_NS_PER_MS = 1_000_000
+
+
+def encode_list(items: Sequence[object]) -> bytes:
+    """Return a list of names, values or label sets; Loki leaves `data` out where there is none."""
+    answer: dict[str, object] = {"status": "success"}
+    if items:
+        answer["data"] = items
+    return orjson.dumps(answer)
+
+
+def encode_series_list(items: Sequence[Labels]) -> bytes:
+    """Return label sets; unlike a list of names, an empty one is there."""
+    return orjson.dumps({"status": "success", "data": list(map(dict, items))})
+
+
+def encode_result(result: QueryResult, stats: Mapping[str, object]) -> bytes:
+    """Return a query's answer with `stats` beside it."""
+    data: dict[str, object] = {"resultType": result.type.value, "result": _result(result), "stats": stats}
+    answer: dict[str, object] = {"status": "success"}
+    if result.warnings:
+        answer["warnings"] = list(result.warnings)
+    answer["data"] = data
+    return orjson.dumps(answer)
+
+
+def _result(result: QueryResult) -> object:
+    if result.type is ResultType.STREAMS:
+        return [
+            {
+                "stream": dict(stream.labels),
+                "values": [(str(entry.timestamp_ns), entry.line) for entry in stream.entries],
+            }
+            for stream in result.streams
+        ]
+    if result.type is ResultType.SCALAR:
+        return _sample(result.scalar) if result.scalar else []
+    encode_one = _vector_series if result.type is ResultType.VECTOR else _matrix_series
+    return [encode_one(series) for series in result.series]
+
+
+def _vector_series(series: Series) -> dict[str, object]:
+    return {"metric": dict(series.labels), "value": _sample(series.samples[0])}
+
+
+def _matrix_series(series: Series) -> dict[str, object]:
+    return {"metric": dict(series.labels), "values": [_sample(sample) for sample in series.samples]}
+
+
+def _sample(sample: Sample) -> tuple[float, str]:
+    milliseconds = sample.timestamp_ns // _NS_PER_MS
+    whole, rest = divmod(milliseconds, _MS_PER_S)
+    return (milliseconds / _MS_PER_S if rest else whole, format_value(sample.value))
+
+
+def format_value(value: float) -> str:
+    """Return the shortest decimal that reads back as `value`, without an exponent: `3`, `0.5`, `NaN`, `+Inf`."""
+    if math.isnan(value):
+        return "NaN"
+    if math.isinf(value):
+        return "+Inf" if value > 0 else "-Inf"
+    text = repr(float(value))
+    if "e" in text:
+        text = format(Decimal(text), "f")
+    return text.removesuffix(".0")
+
+
+def encode_index_stats(streams: int, entries: int, size: int) -> bytes:
+    """Return the answer of `index/stats`, which has no envelope; a stream counts as one chunk."""
+    return orjson.dumps({"streams": streams, "chunks": streams, "bytes": size, "entries": entries})
