@@ -34,8 +34,8 @@ class Exchange:
     """
 
     __slots__ = (
-        "_body_limit", "_is_closed", "_is_disconnected", "_keeper", "_receive", "_record", "_scope", "_send",
-        "_with_trailers",
+        "_body_limit", "_is_closed", "_is_disconnected", "_is_handed_over", "_keeper", "_receive", "_record", "_scope",
+        "_send", "_with_trailers",
     )  # fmt: skip
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, keeper: RecordKeeper, body_limit: int) -> None:
@@ -48,6 +48,7 @@ class Exchange:
         self._body_limit = body_limit
         self._is_closed = False
         self._is_disconnected = False
+        self._is_handed_over = False
         self._with_trailers = False
 
     async def receive(self) -> Message:
@@ -90,26 +91,34 @@ class Exchange:
             self._close()
 
     def end(self) -> None:
-        """Close the record, if it is open: the app has returned."""
-        if self._is_closed:
-            return
+        """Complete the record, if it is not: the app has returned."""
         record = self._record
-        if not self._is_disconnected:
-            # The app's fault: the server will answer 500, or cut the connection.
-            record.is_incomplete = True
-            record.status = record.status or 500
-        elif not record.status:
-            record.status = CLIENT_CLOSED_REQUEST
-        self._close()
+        if not self._is_closed:
+            if not self._is_disconnected:
+                # The app's fault: the server will answer 500, or cut the connection.
+                record.is_incomplete = True
+                record.status = record.status or 500
+            elif not record.status:
+                record.status = CLIENT_CLOSED_REQUEST
+            self._close()
+        self._hand_over()
 
     def fail(self, exc: BaseException) -> None:
-        """Close the record, if it is open: the app has raised. The caller re-raises."""
+        """Complete the record, if it is not: the app has raised. The caller re-raises."""
         record = self._record
-        if self._is_closed:
+        if self._is_handed_over:
             # A background task, or what follows the `yield` of a dependency. To be cancelled is no failure there.
             if isinstance(exc, Exception):
                 self._keeper.keep_background(BackgroundRecord(record, Failure.capture(exc), time_ns()))
             return
+        if not self._is_closed:
+            self._close_failed(exc)
+        else:
+            record.failure = Failure.capture(exc)
+        self._hand_over()
+
+    def _close_failed(self, exc: BaseException) -> None:
+        record = self._record
         if self._is_disconnected and is_client_disconnect(exc):
             record.status = record.status or CLIENT_CLOSED_REQUEST
         else:
@@ -137,4 +146,12 @@ class Exchange:
         record.timestamp_ns = time_ns()
         if self._is_disconnected:
             record.is_aborted = record.status != CLIENT_CLOSED_REQUEST
-        self._keeper.keep_request(record, self._scope)
+        # A framework inside this middleware may have answered for an exception that it raises once it has: the record
+        # of an error waits for it. Any other is handed over now, whatever runs in the background afterwards.
+        if record.status < 500:
+            self._hand_over()
+
+    def _hand_over(self) -> None:
+        if not self._is_handed_over:
+            self._is_handed_over = True
+            self._keeper.keep_request(self._record, self._scope)

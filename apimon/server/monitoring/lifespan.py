@@ -38,8 +38,9 @@ class Lifespan:
             if is_spoken:
                 raise
             _log.info("apimon: the app has no lifespan (%r): apimon answers for it", exc)
-            # An app without lifespan refuses the scope at once. A server would go on without it, and nobody would
-            # drain at shutdown: answer in its place.
+        if not is_spoken:
+            # An app without lifespan refuses the scope, or returns at once. A server would go on without it, and nobody
+            # would drain at shutdown: answer in its place.
             await self._stand_in(receive, send)
 
     async def _pass_on(self, message: Message, send: Send) -> None:
