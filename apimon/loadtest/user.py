@@ -244,7 +244,12 @@ class VirtualUser:
             waiter.set_result(answer)
 
     async def _sleep(self, seconds: float) -> None:
-        """Sleep, and remember how much later than due the loop came back: the next request's latency counts it."""
+        """Sleep, and remember how much later than due the loop came back: the next request's latency counts it.
+
+        Ends the iteration, and so the user, once the run is ending.
+        """
+        if self._state.ending:
+            raise asyncio.CancelledError
         due_ns = perf_counter_ns() + round(seconds * NS_PER_S)
         await asyncio.sleep(seconds)
         lag_ns = max(0, perf_counter_ns() - due_ns)

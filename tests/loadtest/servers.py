@@ -67,7 +67,7 @@ async def listening(callback: Callback, tasks: set[asyncio.Task[None]] | None = 
             pass
         finally:
             writer.close()
-            with suppress(OSError):
+            with suppress(OSError, asyncio.CancelledError):
                 await writer.wait_closed()
             running.discard(task)
 

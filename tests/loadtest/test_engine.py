@@ -144,6 +144,15 @@ def test_no_request_is_started_after_the_end() -> None:
     assert {request.path for request in server.requests} == {"/first"}
 
 
+def test_user_whose_last_answer_came_within_the_grace_does_not_think_any_more() -> None:
+    async def slow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        await asyncio.sleep(0.1)
+        return await OK(reader, writer)
+
+    report, _ = run_against([slow], users=2, duration_s=0.05, pause=ThinkTime(3600, 3600), grace_s=3600)
+    assert counts(report) == {"ok": 2}
+
+
 def test_check_after_an_answer_within_the_grace_still_counts() -> None:
     async def checking(user: VirtualUser) -> None:
         answer = await user.get("/")
