@@ -7,6 +7,7 @@ import cramjam
 import orjson
 
 from apimon.loki.embedded.streams import StoredStream, StreamCatalog
+from apimon.loki.model import Labels
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,11 @@ def encode_metadata(metadata: dict[str, str] | None) -> str:
     return orjson.dumps(metadata, option=orjson.OPT_SORT_KEYS).decode() if metadata else ""
 
 
-def decode_metadata(text: str) -> dict[str, str]:
-    """Return the structured metadata that `encode_metadata` was given."""
-    return dict(orjson.loads(text)) if text else {}
+def label_metadata(text: str, labels: Labels) -> dict[str, str]:
+    """Return the structured metadata that `encode_metadata` was given, as it stands beside the stream's labels.
+
+    A name that the stream has too gets `_extracted` behind it, as Loki shows it.
+    """
+    if not text:
+        return {}
+    return {name + "_extracted" * (name in labels): value for name, value in orjson.loads(text).items()}

@@ -1,4 +1,4 @@
-"""Where the server meets the language: from a query's text to its result over a source.
+"""Where the server meets the language: from a query's text to its result over a source, or to a tail's sieve.
 
 The grammar and the evaluation are loaded with the first query, so that the server is ready sooner.
 """
@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from apimon.errors import QueryError
 from apimon.loki.embedded.source import EntrySource
-from apimon.loki.logql.nodes import Expr, PipelineExpr, SelectorExpr
-from apimon.loki.model import Direction, QueryResult
+from apimon.loki.embedded.tailing import Sieve, TailedEntry
+from apimon.loki.logql.nodes import Expr, PipelineExpr
+from apimon.loki.model import Direction, Labels, QueryResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,20 +35,15 @@ def parse_query(text: str, max_bytes: int) -> Expr:
     return parse_expr(text)
 
 
-def is_log_query(expr: Expr) -> bool:
-    """Return whether the query selects lines, not numbers."""
-    return isinstance(expr, SelectorExpr | PipelineExpr)
-
-
 def run_range(source: EntrySource, query: RangeQuery) -> QueryResult:
     """Return streams for a log query, a matrix for a metric query; raises QueryError."""
     from apimon.loki.embedded.engine import Evaluator, Limits
 
     evaluator, expr = Evaluator(source, Limits()), query.expr
-    if is_log_query(expr):
-        # The one instant of an empty range is in it.
-        end_ns = max(query.end_ns, query.start_ns + 1)
-        return evaluator.run_log_query(expr, query.start_ns, end_ns, query.limit, query.direction, query.interval_ns)
+    if isinstance(expr, PipelineExpr):
+        return evaluator.run_log_query(
+            expr, query.start_ns, query.end_ns, query.limit, query.direction, query.interval_ns
+        )
     return evaluator.run_metric_query(expr, query.start_ns, query.end_ns, query.step_ns)
 
 
@@ -56,3 +52,20 @@ def run_instant(source: EntrySource, expr: Expr, time_ns: int) -> QueryResult:
     from apimon.loki.embedded.engine import Evaluator, Limits
 
     return Evaluator(source, Limits()).run_instant_query(expr, time_ns)
+
+
+def compile_sieve(expr: PipelineExpr) -> Sieve:
+    """Return what the pipeline shows of one entry; raises UnsupportedQueryError."""
+    from apimon.loki.embedded.engine.line import LogLine
+    from apimon.loki.embedded.engine.stages import compile_stage
+
+    stages = [compile_stage(stage) for stage in expr.stages]
+    line = LogLine()
+
+    def sieve(labels: Labels, timestamp_ns: int, text: str, metadata: Labels) -> TailedEntry | None:
+        line.load((labels, timestamp_ns, text, metadata))
+        if not all(stage(line) for stage in stages):
+            return None
+        return TailedEntry(timestamp_ns, line.text, line.merged())
+
+    return sieve

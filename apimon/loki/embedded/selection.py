@@ -5,8 +5,7 @@ one that reads everything holds little at once.
 """
 
 import threading
-from collections.abc import Iterator, Sequence
-from functools import lru_cache
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from math import gcd
 from operator import itemgetter
@@ -15,7 +14,7 @@ from typing import Literal
 import duckdb
 
 from apimon.errors import StoreError
-from apimon.loki.embedded.batches import decode_metadata
+from apimon.loki.embedded.batches import label_metadata
 from apimon.loki.embedded.slices import plan_slices
 from apimon.loki.embedded.source import Batch, Bucket
 from apimon.loki.embedded.store import Store
@@ -27,6 +26,7 @@ from apimon.loki.model import Direction, Labels
 _BATCH_ROWS = 2048
 _MAX_BUCKETS_A_WINDOW = 10_000
 _MAX_BUCKETS = 4_000_000
+_MAX_METADATA_TEXTS = 50_000
 
 
 class QueryCancelledError(Exception):
@@ -68,6 +68,7 @@ class StoreSource:
         if where is None:
             return
         labels = {stream.id: stream.labels for stream in where.streams}
+        metadata = _MetadataTexts(labels)
         order = "ASC" if direction is Direction.FORWARD else "DESC"
         statement = (
             f"SELECT stream_id, timestamp_ns, line, metadata FROM store.entries WHERE {where.sql}"  # noqa: S608  # ids and operators only
@@ -79,7 +80,7 @@ class StoreSource:
             while rows := self._fetch(cursor):
                 self.lines_read += len(rows)
                 self.bytes_read += sum(len(row[2]) for row in rows)
-                yield [(labels[row[0]], row[1], row[2], metadata_of(row[3])) for row in rows]
+                yield [(labels[row[0]], row[1], row[2], metadata[row[0], row[3]]) for row in rows]
 
     def bucket(
         self,
@@ -99,6 +100,7 @@ class StoreSource:
         if where is None:
             return []
         labels = {stream.id: stream.labels for stream in where.streams}
+        metadata = _MetadataTexts(labels)
         value = "count(*)" if aggregate == "count" else "sum(strlen(line))"
         # Bucket b holds (origin + (b − 1) width, origin + b width]: the same half-open side as a window.
         origin_ns = start_ns - range_ns
@@ -116,9 +118,7 @@ class StoreSource:
         )
         found: list[Bucket] = []
         for (stream_id, text), group in groupby(rows, key=itemgetter(0, 1)):
-            merged = _merge(labels[stream_id], metadata_of(text))
-            if merged is None:
-                return None
+            merged = {**metadata[stream_id, text], **labels[stream_id]}
             found.append((merged, windows.add([(row[2], row[3]) for row in group])))
         return _join(found)
 
@@ -247,11 +247,6 @@ _SQL_TESTS = {
 }
 
 
-def can_filter(line_filter: LineFilterExpr) -> bool:
-    """Return whether the store can apply this filter."""
-    return line_filter.op in _SQL_TESTS and not any(term.is_ip for term in line_filter.terms)
-
-
 def _line_filter_sql(line_filter: LineFilterExpr) -> str:
     test, joint, negation = _SQL_TESTS[line_filter.op]
     if line_filter.op in (LineOp.REGEX, LineOp.NOT_REGEX):
@@ -260,15 +255,19 @@ def _line_filter_sql(line_filter: LineFilterExpr) -> str:
     return f"{negation}({joint.join([test] * len(line_filter.terms))})"
 
 
-@lru_cache(maxsize=4096)
-def metadata_of(text: str) -> Labels:
-    """Return the metadata of a stored text; entries with equal text share one object."""
-    return decode_metadata(text)
+class _MetadataTexts(dict[tuple[int, str], Labels]):
+    """Stored metadata by stream id and text, decoded once; equal ones share an object."""
 
+    def __init__(self, streams: Mapping[int, Labels]) -> None:
+        super().__init__()
+        self._streams = streams
 
-def _merge(labels: Labels, metadata: Labels) -> Labels | None:
-    """Return both together; None where a name is in both, which only the evaluation of rows knows to resolve."""
-    return None if labels.keys() & metadata.keys() else {**labels, **metadata}
+    def __missing__(self, key: tuple[int, str]) -> Labels:
+        named = label_metadata(key[1], self._streams[key[0]])
+        if len(self) >= _MAX_METADATA_TEXTS:
+            self.clear()
+        self[key] = named
+        return named
 
 
 def _join(found: list[Bucket]) -> list[Bucket] | None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from apimon.errors import UsageError
-from apimon.loki.embedded.batches import Accepted, StreamBatch, decode_metadata
+from apimon.loki.embedded.batches import Accepted, StreamBatch, label_metadata
 from apimon.loki.model import Labels
 
 _MAX_QUEUED = 10_000
@@ -41,6 +41,7 @@ class Tail:
     queued: deque[TailedEntry] = field(default_factory=deque)
     dropped: list[TailedEntry] = field(default_factory=list)
     arrived: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set while something is queued."""
 
     def offer(self, batch: StreamBatch, indices: Sequence[int]) -> None:
         """Take the entries that the query shows."""
@@ -48,9 +49,8 @@ class Tail:
         if not self.wants(labels):
             return
         for index in indices:
-            shown = self.sieve(
-                labels, batch.timestamps[index], batch.lines[index], decode_metadata(batch.metadata[index])
-            )
+            metadata = label_metadata(batch.metadata[index], labels)
+            shown = self.sieve(labels, batch.timestamps[index], batch.lines[index], metadata)
             if shown is not None:
                 self._queue(shown)
         if self.queued:
@@ -62,9 +62,8 @@ class Tail:
         elif len(self.dropped) < _MAX_DROPPED:
             self.dropped.append(entry)
 
-    async def take(self, most: int) -> tuple[list[TailedEntry], list[TailedEntry]]:
-        """Wait for entries; return up to `most` of them, and those that were dropped since the last time."""
-        await self.arrived.wait()
+    def take(self, most: int) -> tuple[list[TailedEntry], list[TailedEntry]]:
+        """Return up to `most` entries, and those that were dropped since the last time."""
         taken = [self.queued.popleft() for _ in range(min(most, len(self.queued)))]
         dropped, self.dropped = self.dropped, []
         if not self.queued:

@@ -11,7 +11,7 @@ from decimal import Decimal
 
 import orjson
 
-from apimon.loki.model import Labels, QueryResult, ResultType, Sample, Series
+from apimon.loki.model import Labels, QueryResult, ResultType, Sample, Series, format_labels
 
 _MS_PER_S = 1_000
 _NS_PER_MS = 1_000_000
@@ -84,3 +84,24 @@ def format_value(value: float) -> str:
 def encode_index_stats(streams: int, entries: int, size: int) -> bytes:
     """Return the answer of `index/stats`, which has no envelope; a stream counts as one chunk."""
     return orjson.dumps({"streams": streams, "chunks": streams, "bytes": size, "entries": entries})
+
+
+def encode_tail_frame(entries: Sequence[tuple[Labels, int, str]], dropped: Sequence[tuple[Labels, int]]) -> str:
+    """Return one frame of a tail: entries as (labels, Unix ns, line) in their order, and what its reader missed.
+
+    Neighbours of one label set share a stream.
+    """
+    streams: list[dict[str, object]] = []
+    values: list[tuple[str, str]] = []
+    last: Labels | None = None
+    for labels, timestamp_ns, line in entries:
+        if labels != last:
+            last, values = labels, []
+            streams.append({"stream": dict(labels), "values": values})
+        values.append((str(timestamp_ns), line))
+    frame: dict[str, object] = {"streams": streams}
+    if dropped:
+        frame["dropped_entries"] = [
+            {"timestamp": str(timestamp_ns), "labels": format_labels(labels)} for labels, timestamp_ns in dropped
+        ]
+    return orjson.dumps(frame).decode()

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from aiohttp import web
 
 from apimon.errors import ApimonError, UsageError
-from apimon.loki.embedded.api import names, push, queries, status
+from apimon.loki.embedded.api import names, push, queries, status, tail
 from apimon.loki.embedded.api.services import SERVICES, Services
 from apimon.loki.embedded.running import QueryTimeoutError
 from apimon.loki.wire.push_decode import PushDecodeError, PushTooLargeError
@@ -33,6 +33,7 @@ def build_app(services: Services, *, loopback_only: bool) -> web.Application:
     ):
         app.router.add_get(api + path, handler)
         app.router.add_post(api + path, handler)
+    app.router.add_get(f"{api}/tail", tail.tail)
     app.router.add_get(f"{api}/status/buildinfo", status.buildinfo)
     app.router.add_get("/ready", status.ready)
     app.router.add_get(status.LEASE_PATH, status.lease)

@@ -9,7 +9,7 @@ from apimon.loki.embedded.api.params import TimeRange, read_params, read_range
 from apimon.loki.embedded.api.services import SERVICES, Services
 from apimon.loki.embedded.streams import StoredStream
 from apimon.loki.logql import parse_expr
-from apimon.loki.logql.nodes import Matcher, SelectorExpr
+from apimon.loki.logql.nodes import Matcher, PipelineExpr
 from apimon.loki.model import labels_key
 from apimon.loki.wire.answers import encode_index_stats, encode_list, encode_series_list
 from apimon.units import NS_PER_S
@@ -57,9 +57,9 @@ async def index_stats(request: web.Request) -> web.Response:
 
 def parse_selector(text: str) -> tuple[Matcher, ...]:
     """Return the matchers of a plain selector; raises QueryError for LogQL that doesn't parse, UsageError for other."""
-    expr: object = parse_expr(text)
-    if isinstance(expr, SelectorExpr):
-        return expr.matchers
+    expr = parse_expr(text)
+    if isinstance(expr, PipelineExpr) and not expr.stages:
+        return expr.selector.matchers
     raise UsageError(f"only label matchers are supported here, not {text!r}: leave the stages out")
 
 

@@ -16,8 +16,9 @@ from apimon.loki.embedded.api.params import (
     read_step_ns,
 )
 from apimon.loki.embedded.api.services import SERVICES
-from apimon.loki.embedded.evaluation import RangeQuery, is_log_query, parse_query, run_instant, run_range
+from apimon.loki.embedded.evaluation import RangeQuery, parse_query, run_instant, run_range
 from apimon.loki.embedded.selection import StoreSource
+from apimon.loki.logql.nodes import PipelineExpr
 from apimon.loki.model import QueryResult
 from apimon.loki.wire.answers import encode_result
 from apimon.units import NS_PER_S
@@ -54,7 +55,7 @@ async def query_instant(request: web.Request) -> web.Response:
     read_limit(params, limits)
     read_direction(params)
     expr = parse_query(params.get("query", ""), limits.max_query_bytes)
-    if is_log_query(expr):
+    if isinstance(expr, PipelineExpr):
         raise UsageError(
             "log queries are not supported as an instant query type, please change your query to a range query type"
         )
