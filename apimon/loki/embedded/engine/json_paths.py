@@ -1,0 +1,86 @@
+"""`| json name="path"`: the values at paths such as `servers[0].name` or `["a b"].c` of a JSON line."""
+
+import re
+from collections.abc import Sequence
+
+import orjson
+
+from apimon.errors import QueryError
+from apimon.loki.embedded.engine.json_scanner import JsonFaultError, scan_items, scan_members, unescape
+
+JsonPath = tuple[str | int, ...]
+
+_PART = re.compile(r'(?:\.|^)([^.\[\]"\s]+)|\[(\d+)\]|(?:\.|^|)\["((?:[^"\\]|\\.)*)"\]')
+
+
+def parse_path(text: str) -> JsonPath:
+    """Return the keys and indices of a path; raises QueryError where it is malformed."""
+    parts: list[str | int] = []
+    at = 0
+    while at < len(text):
+        match = _PART.match(text, at)
+        if match is None:
+            raise QueryError(f'parse error : cannot parse the json expression "{text}": write a.b[0]["c d"]')
+        key, index, quoted = match.groups()
+        parts.append(int(index) if index is not None else unescape(quoted) if quoted is not None else key)
+        at = match.end()
+    if not parts:
+        raise QueryError("parse error : cannot parse the json expression: it is empty")
+    return tuple(parts)
+
+
+def read_paths(text: str, paths: Sequence[JsonPath]) -> list[str]:
+    """Return the value at each path, empty where there is none.
+
+    Raises JsonFaultError: without words where the line is a bare word, number or null, as Loki does.
+    """
+    first = text.lstrip()[:1]
+    if first not in {"{", "[", '"'}:
+        raise JsonFaultError
+    try:
+        document = orjson.loads(text)
+    except ValueError:
+        return _scan_paths(text, paths)
+    values = [_walk(document, path) for path in paths]
+    if any(value is not None and not isinstance(value, str) for value in values) or text.count('":') > len(document):
+        return _scan_paths(text, paths)
+    return [value if isinstance(value, str) else "" for value in values]
+
+
+def _walk(value: object, path: JsonPath) -> object:
+    for part in path:
+        if isinstance(value, dict) and isinstance(part, str):
+            value = value.get(part)
+        elif isinstance(value, list) and isinstance(part, int) and part < len(value):
+            value = value[part]
+        else:
+            return None
+    return value
+
+
+def _scan_paths(text: str, paths: Sequence[JsonPath]) -> list[str]:
+    """Read the paths by the lenient scanner, which keeps numbers and objects as they are written."""
+    values: list[str | None] = []
+    for path in paths:
+        try:
+            values.append(_scan_path(text, path))
+        except JsonFaultError as caught:
+            values.append(None)
+            fault = caught
+    if any(value is not None for value in values):
+        return [value or "" for value in values]
+    raise fault
+
+
+def _scan_path(text: str, path: JsonPath) -> str | None:
+    """Return the text at the path, the empty string for null, None where a fault comes before it."""
+    value, kind = text.strip(), "object"
+    for part in path:
+        if not value or value[0] != ("{" if isinstance(part, str) else "[") or kind in {"string", "token"}:
+            return ""
+        members = scan_members(value) if isinstance(part, str) else scan_items(value)
+        found = next(((item, sort) for key, item, sort in members if key == str(part)), None)
+        if found is None:
+            return ""
+        value, kind = found
+    return "" if kind == "token" and value == "null" else value
