@@ -77,7 +77,7 @@ def run(args: Sequence[str]) -> int:
     except (KeyboardInterrupt, typer.Abort):
         return ExitCode.INTERRUPTED
     except typer.TyperException as exc:
-        return _report(exc, exc.format_message(), exc.exit_code)
+        return _report(exc, _describe_usage(exc), exc.exit_code)
     except ApimonError as exc:
         if isinstance(exc, QueryError) and exc.caret():
             return _report(exc, f"{exc}\n{exc.caret()}", exc.exit_code)
@@ -91,6 +91,14 @@ def run(args: Sequence[str]) -> int:
 def main() -> NoReturn:
     """Run the process's own command line."""
     sys.exit(run(sys.argv[1:]))
+
+
+def _describe_usage(exc: typer.TyperException) -> str:
+    """Return Typer's one line; where pydantic refused a value, with the value that Typer leaves out."""
+    refusals = getattr(exc.__cause__, "errors", None)
+    message = exc.format_message()
+    value = repr(refusals()[0]["input"]) if refusals else ""
+    return message if value in message else f"{message}, not {value}"
 
 
 def _drop_output() -> int:

@@ -73,6 +73,9 @@ def test_help_is_the_text_that_typer_itself_prints(command: str, capsys: pytest.
         (["load", "--html", "x.html"], "No such option: --html"),
         (["serve", "--reload"], "No such option: --reload"),
         (["stats"], "No such command 'stats'"),
+        (["load", "--users", "many"], "Invalid value for '--users': Input should be a valid integer"),
+        (["load", "--users", "many"], ", not 'many'\n"),
+        (["serve", "--port", "99999"], ", not '99999'\n"),
         (["", ""], "No such command"),
     ],
 )
