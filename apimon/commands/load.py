@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 MAX_USERS = 100_000
 MAX_SECONDS = 7 * 86_400
+MAX_SEED = (1 << 53) - 1
+"""The largest number that every reader of JSON takes exactly."""
 
 
 def load(
@@ -68,6 +70,8 @@ def _plan(url: str, users: int, seed: int | None, duration: str, timeout: str, g
 
     if not 1 <= users <= MAX_USERS:
         raise UsageError(f"--users {users} is out of range: give 1 to {MAX_USERS}")
+    if seed is not None and not 0 <= seed <= MAX_SEED:
+        raise UsageError(f"--seed {seed} is out of range: give 0 to {MAX_SEED}")
     return LoadPlan(
         target=parse_target(url),
         scenario=SHOP,

@@ -72,6 +72,8 @@ def test_target_that_refuses_exits_3_with_one_line_and_no_file(unused_tcp_port: 
         (("--timeout", "0ms"), "--timeout 0ms"),
         (("--grace", "soon"), "--grace"),
         (("--seed", "1.5"), "--seed"),
+        (("--seed", "-1"), "--seed -1"),
+        (("--seed", str(1 << 64)), "--seed 18446744073709551616"),
         (("--json", "missing/r.json"), "--json missing/r.json"),
         (("--rate", "5"), "--rate"),
         (("http://127.0.0.1:8000/products",), "/products"),

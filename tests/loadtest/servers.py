@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequen
 from concurrent.futures import Future
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
+from ssl import SSLContext
 
 from apimon.loadtest.encode import RequestEncoder
 from apimon.loadtest.engine import LoadRun, run_on_uvloop
@@ -53,7 +54,9 @@ Callback = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None
 
 
 @asynccontextmanager
-async def listening(callback: Callback, tasks: set[asyncio.Task[None]] | None = None) -> AsyncIterator[str]:
+async def listening(
+    callback: Callback, tasks: set[asyncio.Task[None]] | None = None, ssl: SSLContext | None = None
+) -> AsyncIterator[str]:
     """Call back for every connection to a free port; gives the base URL, and leaves no connection open."""
     running: set[asyncio.Task[None]] = set() if tasks is None else tasks
 
@@ -71,10 +74,10 @@ async def listening(callback: Callback, tasks: set[asyncio.Task[None]] | None = 
                 await writer.wait_closed()
             running.discard(task)
 
-    server = await asyncio.start_server(on_connection, "127.0.0.1", 0)
+    server = await asyncio.start_server(on_connection, "127.0.0.1", 0, ssl=ssl)
     host, port = server.sockets[0].getsockname()
     try:
-        yield f"http://{host}:{port}"
+        yield f"{'https' if ssl else 'http'}://{host}:{port}"
     finally:
         server.close()
         for task in list(running):
@@ -84,7 +87,7 @@ async def listening(callback: Callback, tasks: set[asyncio.Task[None]] | None = 
 
 
 @asynccontextmanager
-async def serving(*behaviours: Behaviour) -> AsyncIterator[Server]:
+async def serving(*behaviours: Behaviour, ssl: SSLContext | None = None) -> AsyncIterator[Server]:
     """Serve on a free port; the n-th request gets the n-th behaviour, in a cycle."""
     state = Server()
 
@@ -96,7 +99,7 @@ async def serving(*behaviours: Behaviour) -> AsyncIterator[Server]:
             state.requests.append(request)
             goes_on = await behaviour(reader, writer)
 
-    async with listening(on_connection, state.tasks) as url:
+    async with listening(on_connection, state.tasks, ssl) as url:
         state.url = url
         yield state
 
