@@ -65,7 +65,7 @@ class LineEncoder:
             "method": method,
             "path": path,
             "endpoint": endpoint,
-            "query": redact_query(record.query.decode("latin-1"))[:TEXT_LIMIT] if record.query else "",
+            "query": redact_query(record.query[:TEXT_LIMIT].decode("latin-1")) if record.query else "",
             "status_code": status,
             "duration_ms": duration_ms,
             "request_bytes": record.request_bytes or _declared_length(headers),

@@ -21,16 +21,16 @@ _NAME = re.compile(_NAMES, re.IGNORECASE)
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _MAX_DEPTH = 32
 
+# Each pattern may begin only where a word does: beginning at every character of a long one takes quadratic time.
 _CREDENTIALS = re.compile(
     r"(?P<scheme>\b(?:bearer|basic|digest|token|apikey)\s+)[\w.~+/=-]{6,}"
-    r"|\beyJ[\w-]{5,}\.[\w-]+(?:\.[\w-]*)?"
-    r"|(?P<url>[a-z][a-z0-9+.-]*://)[^\s/@'\"]*@",
+    r"|(?<![\w-])eyJ[\w-]{5,}\.[\w-]+(?:\.[\w-]*)?"
+    r"|(?P<url>(?<![a-z0-9+.-])[a-z][a-z0-9+.-]*://)[^\s/@'\"]*@",
     re.IGNORECASE,
 )
-_ASSIGNMENT = re.compile(
-    r"(?P<key>[\w.-]+)(?P<between>['\"]?\]?\s*(?:=(?!=)|:(?!//))\s*)"
-    r"(?P<value>\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'|[^\s,;&(){}\[\]]+)"
-)
+_ASSIGNMENT = re.compile(r"(?<![\w.-])(?P<key>[\w.-]+)['\"]?\]?\s*(?:=(?!=)|:(?!//))\s*")
+_VALUE = re.compile(r"\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'|[^\s,;&(){}\[\]]+")
+_PARAMETER = re.compile(r"[^&;]+")
 _QUICK = re.compile(rf"{_NAMES}|eyJ|://[^\s/]*@|basic|digest", re.IGNORECASE)
 
 
@@ -45,14 +45,14 @@ def redact_text(text: str) -> str:
     if _QUICK.search(text) is None:
         return text
     text = _CREDENTIALS.sub(_replace_credentials, text)
-    return _ASSIGNMENT.sub(_replace_assignment, text)
+    return _redact_assignments(text)
 
 
 def redact_query(query: str) -> str:
     """Return a query string with the values of secret names replaced; everything else is as it was sent."""
     if _QUICK.search(query) is None and "%" not in query:
         return query
-    return re.sub(r"([^&;=]+)=([^&;]*)", _replace_parameter, query)
+    return _PARAMETER.sub(_replace_parameter, query)
 
 
 def redact_url(url: str) -> str:
@@ -90,14 +90,22 @@ def _replace_credentials(match: re.Match[str]) -> str:
     return f"{match['scheme'] or ''}{REDACTED}"
 
 
-def _replace_assignment(match: re.Match[str]) -> str:
-    if match["value"] == REDACTED or not is_secret_name(match["key"]):
-        return match[0]
-    return f"{match['key']}{match['between']}{REDACTED}"
+def _redact_assignments(text: str) -> str:
+    parts, done = [], 0
+    for match in _ASSIGNMENT.finditer(text):
+        # The value is looked at only now: what looks like one may hold the next assignment (`db: password=x`).
+        if match.start() >= done and is_secret_name(match["key"]) and (value := _VALUE.match(text, match.end())):
+            parts += [text[done : value.start()], REDACTED]
+            done = value.end()
+    return "".join([*parts, text[done:]])
 
 
 def _replace_parameter(match: re.Match[str]) -> str:
-    if is_secret_name(unquote_plus(match[1])):
-        return f"{match[1]}={REDACTED}"
-    value = unquote_plus(match[2])
-    return match[0] if redact_text(value) == value else f"{match[1]}={REDACTED}"
+    name, equals, value = match[0].partition("=")
+    if equals and (is_secret_name(unquote_plus(name)) or _holds_secret(unquote_plus(value))):
+        return f"{name}={REDACTED}"
+    return match[0]
+
+
+def _holds_secret(value: str) -> bool:
+    return redact_text(value) != value

@@ -56,8 +56,11 @@ class MemoryLoki:
 
 
 def monitor(
-    app: ASGIApp, loki: MemoryLoki, settings: Settings | None = None, **options: Any
-) -> LokiMonitoringMiddleware:  # noqa: ANN401 - its own
+    app: ASGIApp,
+    loki: MemoryLoki,
+    settings: Settings | None = None,
+    **options: Any,  # noqa: ANN401
+) -> LokiMonitoringMiddleware:
     """Return the app behind the middleware."""
     return LokiMonitoringMiddleware(
         app, settings=settings or Settings(), transport=loki, limits=QUICK, **{"service_name": "test", **options}
@@ -131,7 +134,8 @@ def make_scope(path: str, **changes: object) -> Scope:
     """Return an HTTP scope as uvicorn makes it."""
     return {
         "type": "http", "asgi": {"version": "3.0", "spec_version": "2.3"}, "http_version": "1.1", "method": "GET",
-        "scheme": "http", "path": path, "raw_path": path.encode(), "query_string": b"", "root_path": "",
+        "scheme": "http", "path": path, "raw_path": path.encode("utf-8", "replace"),
+        "query_string": b"", "root_path": "",
         "headers": [(b"host", b"test")], "client": ("127.0.0.1", 50_000), "server": ("127.0.0.1", 80), **changes,
     }  # fmt: skip
 
