@@ -77,7 +77,6 @@ class LoadRun:
             scenario=plan.scenario,
             encoder=RequestEncoder(plan.target, plan.run_id),
             dialer=Dialer(plan.target),
-            timeout_ns=round(plan.timeout_s * NS_PER_S),
             seed=plan.seed,
         )
         self._users: list[VirtualUser] = []
@@ -123,11 +122,11 @@ class LoadRun:
         await asyncio.sleep(0)
         if not self.interrupted:
             for user, task in zip(self._users, self._tasks, strict=True):
-                if not user.in_flight:
+                if user.client.in_flight is None:
                     task.cancel()
             await self._wait_for_users(stop)
         for user, task in zip(self._users, self._tasks, strict=True):
-            user.break_off("aborted", "")
+            user.client.break_off("aborted", "")
             task.cancel()
         await asyncio.wait(self._tasks, timeout=_STOP_WITHIN_S)
         for user in self._users:
@@ -145,24 +144,26 @@ class LoadRun:
 
         A sweep sleeps until the earliest deadline that it saw; what starts meanwhile is due later than that.
         """
-        timeout_ns = self._state.timeout_ns
+        timeout_ns = round(self._plan.timeout_s * NS_PER_S)
         message = f"no whole answer within {format_duration_ns(timeout_ns)}"
         shortest_sleep_s = min(_COARSEST_SWEEP_S, self._plan.timeout_s / 50)
         while True:
             now = perf_counter_ns()
             earliest = now + timeout_ns
             for user in self._users:
-                deadline = user.deadline_ns
-                if 0 < deadline <= now:
-                    user.break_off("timeout", message)
-                elif deadline:
-                    earliest = min(earliest, deadline)
+                answer = user.client.in_flight
+                if answer is None:
+                    continue
+                if answer.intended_ns + timeout_ns <= now:
+                    user.client.break_off("timeout", message)
+                else:
+                    earliest = min(earliest, answer.intended_ns + timeout_ns)
             await asyncio.sleep(max((earliest - now) / NS_PER_S, shortest_sleep_s))
 
     async def _report_progress(self, meter: ProgressMeter) -> None:
         while self._watch is not None:
             await asyncio.sleep(_PROGRESS_INTERVAL_S)
-            in_flight = sum(user.in_flight for user in self._users)
+            in_flight = sum(user.client.in_flight is not None for user in self._users)
             self._watch(meter.measure(perf_counter_ns(), in_flight))
 
     def _raise_failures(self) -> None:

@@ -7,13 +7,13 @@ from random import Random
 from time import perf_counter_ns
 from typing import Any, TypedDict, Unpack
 
+from apimon.loadtest.client import Client
 from apimon.loadtest.encode import RequestEncoder
-from apimon.loadtest.exchange import Answer, Exchange, Outcome
-from apimon.loadtest.http1 import Connection
+from apimon.loadtest.exchange import Answer
 from apimon.loadtest.pacing import backoff_s
 from apimon.loadtest.scenario import Scenario, Task
 from apimon.loadtest.stats import RunStats
-from apimon.loadtest.target import Dialer, describe_os_error
+from apimon.loadtest.target import Dialer
 from apimon.units import NS_PER_S
 
 # Timers of libuv and asyncio tick in milliseconds: a wake within one is on time, and no answer is charged for it.
@@ -39,7 +39,6 @@ class RunState:
     scenario: Scenario
     encoder: RequestEncoder
     dialer: Dialer
-    timeout_ns: int
     seed: int
     stats: RunStats = field(default_factory=RunStats)
     ending: bool = False
@@ -55,13 +54,10 @@ class VirtualUser:
         self.random = Random(f"{state.seed}:{user_id}")  # noqa: S311 (a simulation, repeatable by its seed)
         self.data: dict[str, Any] = {}
         """The user's own, kept from task to task."""
+        self.client = Client(state.dialer)
+        """Sends the requests; the engine breaks them off through it."""
         self._state = state
-        self._loop = asyncio.get_running_loop()
-        self._connection: Connection | None = None
-        self._opening: asyncio.Task[None] | None = None
-        self._answer: Answer | None = None
-        self._waiter: asyncio.Future[Answer] | None = None
-        self._failures_in_a_row = 0
+        self._unsettled: Answer | None = None
         self._lag_ns = 0
 
     def get(self, path: str, **options: Unpack[RequestOptions]) -> Awaitable[Answer]:
@@ -95,30 +91,6 @@ class VirtualUser:
         """Think: wait for a time drawn from the scenario's pause."""
         await self._sleep(self._state.scenario.pause.draw_s(self.random))
 
-    @property
-    def in_flight(self) -> bool:
-        """Whether a request has been started and has not ended."""
-        return self._answer is not None and self._answer.outcome is None
-
-    @property
-    def deadline_ns(self) -> int:
-        """When the request in flight times out, on `perf_counter_ns`; 0 where there is none."""
-        answer = self._answer
-        return answer.intended_ns + self._state.timeout_ns if answer is not None and answer.outcome is None else 0
-
-    def break_off(self, outcome: Outcome, message: str) -> None:
-        """End the request in flight without its answer and close the connection that it was on."""
-        answer = self._answer
-        if answer is None or answer.outcome is not None:
-            return
-        answer.fail(outcome, message)
-        if self._opening is not None:
-            self._opening.cancel()
-            self._opening = None
-        if self._connection is not None:
-            self._connection.abort()
-        self._resolve(self._waiter, answer)
-
     async def run(self) -> None:
         """Iterate until the run ends."""
         state = self._state
@@ -131,54 +103,52 @@ class VirtualUser:
     def close(self) -> None:
         """Settle what is not settled yet, as aborted where it has no answer, and close the connection."""
         self._end_iteration(None)
-        if self._connection is not None:
-            self._connection.abort()
+        self.client.close()
 
     async def _iterate(self, task: Task) -> bool:
         """Run one task and settle its last request; return whether it sent any."""
         failure: BaseException | None = None
         try:
             await task.function(self)
-            if self.in_flight and self._waiter is not None and not self._waiter.cancelled():
-                await self._waiter
+            # A task that forgot to await its last request gets it counted all the same.
+            if (awaited := self.client.awaited) is not None:
+                await awaited
         except (Exception, asyncio.CancelledError) as exc:
             if isinstance(exc, asyncio.CancelledError) and self._state.ending:
                 raise
             failure = exc
         finally:
-            sent = self._answer is not None
+            sent = self._unsettled is not None
             self._end_iteration(failure)
         if failure is not None and not sent:
             await self._sleep(backoff_s(1))
         return sent
 
     def _end_iteration(self, failure: BaseException | None) -> None:
-        answer = self._answer
+        answer = self._unsettled
         if answer is None:
             if failure is not None:
                 self._state.stats.count_error("scenario", type(failure).__name__)
             return
-        self.break_off("aborted", "")
+        self.client.break_off("aborted", "")
         if failure is not None:
             answer.fail_check(type(failure).__name__)
-        self._settle_last()
+        self._settle(answer)
 
-    def _settle_last(self) -> None:
-        answer = self._answer
-        if answer is None:
-            return
+    def _settle(self, answer: Answer) -> None:
         if answer.outcome is None:
-            if self._waiter is not None and not self._waiter.cancelled():
+            if self.client.awaited is not None:
                 raise RuntimeError("a request of this user is still in flight: await it before sending the next")
-            self.break_off("aborted", "")
-        self._answer = None
+            # The task has cancelled its waiting, by a timeout of its own.
+            self.client.break_off("aborted", "")
+        self._unsettled = None
         self._state.stats.settle(answer, answer.outcome or "aborted")
 
     def _send(self, method: str, path: str, **options: Unpack[RequestOptions]) -> Awaitable[Answer]:
         # A plain function that returns a future: a coroutine would cost as much as the encoding.
         state = self._state
-        if self._answer is not None:
-            self._settle_last()
+        if self._unsettled is not None:
+            self._settle(self._unsettled)
         if state.ending:
             raise asyncio.CancelledError
         payload = self._encode(method, path, options)
@@ -190,15 +160,9 @@ class VirtualUser:
             perf_counter_ns() - self._lag_ns,
         )
         self._lag_ns = 0
-        self._answer = answer
-        self._waiter = waiter = self._loop.create_future()
+        self._unsettled = answer
         state.stats.scheduled += 1
-        connection = self._connection
-        if connection is not None and connection.usable:
-            connection.send(answer, payload)
-        else:
-            self._opening = self._loop.create_task(self._open_and_send(answer, payload))
-        return waiter
+        return self.client.send(answer, payload)
 
     def _encode(self, method: str, path: str, options: RequestOptions) -> bytes:
         encode = self._state.encoder.encode
@@ -209,39 +173,6 @@ class VirtualUser:
             return encode(method, path, headers, orjson.dumps(options["json"]), "application/json")
         body = options.get("body")
         return encode(method, path, headers, body.encode() if isinstance(body, str) else body)
-
-    async def _open_and_send(self, answer: Answer, payload: bytes) -> None:
-        try:
-            connection = await self._state.dialer.open(lambda: Connection(self._finish))
-        except OSError as exc:
-            self._opening = None
-            self._finish(answer, describe_os_error(exc))
-            return
-        self._opening = None
-        self._connection = connection
-        if connection.usable:
-            connection.send(answer, payload)
-        else:
-            self._finish(answer, "connection closed before the request")
-
-    def _finish(self, exchange: Exchange, failure: str) -> None:
-        """Take the end of the request in flight; after a connection error the user gets it only after the back-off."""
-        answer, waiter = self._answer, self._waiter
-        if answer is None or answer is not exchange:
-            return
-        if not failure:
-            self._failures_in_a_row = 0
-            answer.complete()
-            self._resolve(waiter, answer)
-            return
-        answer.fail("connection_error", failure)
-        self._failures_in_a_row += 1
-        self._loop.call_later(backoff_s(self._failures_in_a_row), self._resolve, waiter, answer)
-
-    @staticmethod
-    def _resolve(waiter: asyncio.Future[Answer] | None, answer: Answer) -> None:
-        if waiter is not None and not waiter.done():
-            waiter.set_result(answer)
 
     async def _sleep(self, seconds: float) -> None:
         """Sleep, and remember how much later than due the loop came back: the next request's latency counts it.

@@ -18,7 +18,6 @@ from apimon.loadtest.report import LoadReport
 from apimon.loadtest.scenario import Scenario, Task, TaskFunction
 from apimon.loadtest.target import Dialer, parse_target
 from apimon.loadtest.user import RunState, VirtualUser
-from apimon.units import NS_PER_S
 
 
 @dataclass
@@ -210,14 +209,13 @@ def scenario_of(function: TaskFunction, pause: ThinkTime | None = None) -> Scena
 
 
 @asynccontextmanager
-async def user_of(url: str, *, timeout_s: float = 10) -> AsyncIterator[tuple[VirtualUser, RunState]]:
+async def user_of(url: str) -> AsyncIterator[tuple[VirtualUser, RunState]]:
     """A user outside a run, and what it counts in."""
     target = parse_target(url)
     state = RunState(
         scenario=scenario_of(get_root),
         encoder=RequestEncoder(target, "run1"),
         dialer=Dialer(target),
-        timeout_ns=round(timeout_s * NS_PER_S),
         seed=1,
     )
     user = VirtualUser(1, state)

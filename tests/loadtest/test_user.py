@@ -100,7 +100,8 @@ async def test_idle_connection_that_the_server_closed_is_replaced_before_the_nex
         await user.get("/")
         await server.drain()
         await asyncio.sleep(0)
-        while user._connection is not None and user._connection.usable:  # noqa: ASYNC110 (nothing announces it)
+        connection = user.client._connection
+        while connection is not None and connection.usable:  # noqa: ASYNC110 (nothing announces it)
             await asyncio.sleep(0)
         assert (await user.get("/")).status == 200
         user.close()
@@ -318,7 +319,7 @@ async def test_user_waits_longer_after_each_connection_error_in_a_row(monkeypatc
         class Clockless:
             create_future, create_task, call_later = loop.create_future, loop.create_task, staticmethod(call_soon)
 
-        monkeypatch.setattr(user, "_loop", Clockless)
+        monkeypatch.setattr(user.client, "_loop", Clockless)
         answers: list[Answer] = [await user.get("/") for _ in range(4)]
     assert [answer.status for answer in answers] == [0, 0, 200, 0]
     assert waits == [0.1, 0.2, 0.1]
