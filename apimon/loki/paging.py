@@ -21,6 +21,9 @@ LabeledEntry = tuple[Labels, Entry]
 MAX_PAGE_ENTRIES = 5_000
 """Loki's default limit on the entries of one answer."""
 
+_MAX_SPLITS = 100
+"""How often one stream's nanosecond is halved; a line that is no text could be halved for ever."""
+
 _LIMIT_REFUSED = re.compile(r"max_entries_limit\w* \(\d+ > (\d+)\)")
 _RE2_SPECIAL = re.compile(r"[\\.+*?()|\[\]{}^$]")
 
@@ -120,7 +123,7 @@ class EntryReader:
             return page
         stored = await self._fetch_instant(PipelineExpr(pipeline.selector, filters), timestamp_ns)
         pattern = split_pattern([entry.line for _, entry in stored])
-        if pattern is None:
+        if pattern is None or len(filters) == _MAX_SPLITS:
             raise _too_many(timestamp_ns, self._page_entries)
         entries: list[LabeledEntry] = []
         for op in (LineOp.REGEX, LineOp.NOT_REGEX):
