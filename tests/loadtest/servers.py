@@ -169,6 +169,7 @@ async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bo
     """Send a body of a million bytes one by one, until the client goes."""
     writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")
     gone = asyncio.ensure_future(reader.read())
+    gone.add_done_callback(lambda done: done.cancelled() or done.exception())
     while not gone.done():
         writer.write(b"x")
         await asyncio.wait({gone}, timeout=0.005)
