@@ -33,8 +33,9 @@ class EntrySource(Protocol):
     ) -> Iterator[Batch]:
         """Yield the entries of `[start_ns, end_ns)` whose stream satisfies every matcher and whose line every filter.
 
-        Rows come in time order of the direction; entries of one timestamp in the order they were inserted, in both
-        directions. The caller may stop pulling at any batch and then closes the iterator.
+        Rows come in time order of the direction; entries of one timestamp in the order they were inserted, which a
+        backward select turns round as well: so does Loki 3.7.6. The caller may
+        stop pulling at any batch and then drops the iterator.
         """
         ...
 

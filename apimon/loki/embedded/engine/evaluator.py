@@ -81,31 +81,27 @@ class Evaluator:
             )
         return table
 
-    def _evaluate(self, expr: MetricExpr, steps: Steps) -> Table | float:
+    def _evaluate(self, expr: MetricExpr, steps: Steps, outer: VectorAggregationExpr | None = None) -> Table | float:
+        """Return the expression's value; `outer` is the nearest aggregation round it."""
         match expr:
             case LiteralExpr():
                 return expr.value
             case VectorExpr():
                 return _constant(expr.value, steps)
             case RangeAggregationExpr():
-                return aggregate_range(self._source, expr, steps)
+                return aggregate_range(self._source, expr, steps, outer)
             case VectorAggregationExpr():
-                return self._aggregate(expr, steps)
+                table = self._evaluate(expr.operand, steps, expr)
+                if not isinstance(table, dict):
+                    raise QueryError(
+                        f"parse error : {expr.op} needs series, and {expr.operand} is a number: use vector"
+                    )
+                return aggregate_table(expr, table)
             case BinaryExpr():
-                return _combine(expr, self._evaluate(expr.left, steps), self._evaluate(expr.right, steps))
+                left = self._evaluate(expr.left, steps, outer)
+                return _combine(expr, left, self._evaluate(expr.right, steps, outer))
             case LabelReplaceExpr():
                 raise UnsupportedQueryError("label_replace is not supported yet")
-
-    def _aggregate(self, expr: VectorAggregationExpr, steps: Steps) -> Table:
-        operand = expr.operand
-        inner: Table | float
-        if expr.op is VectorOp.SUM and isinstance(operand, RangeAggregationExpr):
-            inner = aggregate_range(self._source, operand, steps, outer=expr)
-        else:
-            inner = self._evaluate(operand, steps)
-        if not isinstance(inner, dict):
-            raise QueryError(f"parse error : {expr.op} aggregates series, and {operand} is a number: use vector(…)")
-        return aggregate_table(expr, inner)
 
 
 def _constant(value: float, steps: Steps) -> Table:

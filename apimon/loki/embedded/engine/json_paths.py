@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import orjson
 
 from apimon.errors import QueryError
-from apimon.loki.embedded.engine.json_scanner import JsonFaultError, scan_items, scan_members, unescape
+from apimon.loki.embedded.engine.json_scanner import JsonFaultError, find_member, read_value, unescape
 
 JsonPath = tuple[str | int, ...]
 
@@ -72,15 +72,15 @@ def _scan_paths(text: str, paths: Sequence[JsonPath]) -> list[str]:
     raise fault
 
 
-def _scan_path(text: str, path: JsonPath) -> str | None:
-    """Return the text at the path, the empty string for null, None where a fault comes before it."""
-    value, kind = text.strip(), "object"
+def _scan_path(text: str, path: JsonPath) -> str:
+    """Return the text at the path, empty for null and where there is none; what comes behind it isn't looked at."""
+    at = len(text) - len(text.lstrip())
     for part in path:
-        if not value or value[0] != ("{" if isinstance(part, str) else "[") or kind in {"string", "token"}:
+        if text[at : at + 1] != ("{" if isinstance(part, str) else "["):
             return ""
-        members = scan_members(value) if isinstance(part, str) else scan_items(value)
-        found = next(((item, sort) for key, item, sort in members if key == str(part)), None)
+        found = find_member(text, at, str(part))
         if found is None:
             return ""
-        value, kind = found
+        at = found
+    value, kind = read_value(text, at)
     return "" if kind == "token" and value == "null" else value

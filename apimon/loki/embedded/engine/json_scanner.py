@@ -30,50 +30,61 @@ class JsonFaultError(Exception):
 Field = tuple[tuple[str, ...], str]
 """The keys from the outermost object to a value, and the value as a label holds it."""
 
-Member = tuple[str, str, str]
-"""A key, its value (a string's text, anything else as it is written) and its kind (string, object, array, token)."""
-
 
 def scan_object(text: str, *, path: tuple[str, ...] = ()) -> Iterator[Field]:
     """Yield every string, number and boolean outside arrays, in the order of the text; raises JsonFaultError."""
-    if len(path) > MAX_DEPTH:
+    start = _skip_space(text, 0)
+    if text[start : start + 1] != "{" or len(path) > MAX_DEPTH:
         raise JsonFaultError(MALFORMED_OBJECT)
-    for key, value, kind in scan_members(text):
+    for key, value, kind in _scan_members(text, start):
         if kind == "object":
             yield from scan_object(value, path=(*path, key))
         elif kind == "string" or (kind == "token" and value != "null"):
             yield (*path, key), value
 
 
-def scan_members(text: str) -> Iterator[Member]:
-    """Yield the members of the object that `text` begins with; raises JsonFaultError."""
-    at = _skip_space(text, 0)
-    if text[at : at + 1] != "{":
-        raise JsonFaultError(MALFORMED_OBJECT)
-    at = _next_token(text, at + 1, MALFORMED)
-    while text[at] != "}":
-        key, at = _scan_key(text, at)
-        value, kind, at = _scan_value(text, at)
-        yield key, value, kind
+def find_member(text: str, start: int, wanted: str) -> int | None:
+    """Return the offset of the value of a key, or of an index, in the object or array that begins at `start`."""
+    return next((at for key, at in _scan_keys(text, start) if key == wanted), None)
+
+
+def read_value(text: str, at: int) -> tuple[str, str]:
+    """Return the value at an offset (a string's text, anything else as it is written) and its kind.
+
+    The kind is string, object, array or token. Raises JsonFaultError.
+    """
+    value, kind, _ = _scan_value(text, at)
+    return value, kind
+
+
+def _scan_members(text: str, start: int) -> Iterator[tuple[str, str, str]]:
+    """Yield the key, value and kind of each member of the object that begins at `start`."""
+    for key, at in _scan_keys(text, start):
+        yield key, *read_value(text, at)
+
+
+def _scan_keys(text: str, start: int) -> Iterator[tuple[str, int]]:
+    """Yield each key, or index, and the offset of its value, of the object or array that begins at `start`.
+
+    A value is read only when the next key is asked for: what is found before a fault counts.
+    """
+    in_object = text[start] == "{"
+    closing = "}" if in_object else "]"
+    index = 0
+    at = _next_token(text, start + 1, MALFORMED if in_object else MALFORMED_ARRAY)
+    while text[at] != closing:
+        key = str(index)
+        if in_object:
+            key, at = _scan_key(text, at)
+        at = _next_token(text, at, MALFORMED)
+        yield key, at
+        _, _, at = _scan_value(text, at)
         at = _next_token(text, at, MALFORMED_ARRAY)
         if text[at] == ",":
             at = _next_token(text, at + 1, MALFORMED_ARRAY)
-        elif text[at] != "}":
-            raise JsonFaultError(MALFORMED_OBJECT)
-
-
-def scan_items(text: str) -> Iterator[Member]:
-    """Yield the items of the array that `text` is, each with its index as key; raises JsonFaultError."""
-    at, index = _next_token(text, 1, MALFORMED_ARRAY), 0
-    while text[at] != "]":
-        value, kind, at = _scan_value(text, at)
-        yield str(index), value, kind
+        elif text[at] != closing:
+            raise JsonFaultError(MALFORMED_OBJECT if in_object else MALFORMED_ARRAY)
         index += 1
-        at = _next_token(text, at, MALFORMED_ARRAY)
-        if text[at] == ",":
-            at = _next_token(text, at + 1, MALFORMED_ARRAY)
-        elif text[at] != "]":
-            raise JsonFaultError(MALFORMED_ARRAY)
 
 
 def unescape(raw: str) -> str:

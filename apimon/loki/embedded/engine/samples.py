@@ -31,7 +31,7 @@ class SampleSet:
 
     series: dict[LabelKey, Samples] = field(default_factory=dict)
     lines: dict[LabelKey, Samples] = field(default_factory=dict)
-    """The lines before `unwrap`, where they are asked for: what Loki divides a grouped average by."""
+    """The lines before `unwrap`, where they are asked for: what Loki divides some averages by."""
 
 
 def read_columns(
@@ -65,13 +65,20 @@ def read_columns(
     return table
 
 
-def read_samples(source: EntrySource, expr: RangeAggregationExpr, grouping: Grouping | None, steps: Steps) -> SampleSet:
+def read_samples(
+    source: EntrySource,
+    expr: RangeAggregationExpr,
+    grouping: Grouping | None,
+    steps: Steps,
+    *,
+    keeps_lines: bool = False,
+) -> SampleSet:
     """Read the lines that the steps' windows cover and return their samples by series, times shifted by the offset.
 
-    `grouping` is what the series are told apart by; None is all labels. Raises QueryError where a line that is left
-    carries an error: a metric of lines that couldn't be read would be wrong.
+    `grouping` is what the series are told apart by; None is all labels. `keeps_lines` fills `lines` too. Raises
+    QueryError where a line that is left carries an error: a metric of lines that couldn't be read would be wrong.
     """
-    reader = _Reader(expr, grouping)
+    reader = _Reader(expr, grouping, keeps_lines=keeps_lines)
     range_ = expr.range
     start_ns = steps.start_ns - range_.offset_ns - range_.range_ns + 1
     end_ns = steps.end_ns - range_.offset_ns + 1
@@ -102,13 +109,13 @@ def _wanted_labels(pipeline: Pipeline, range_: RangeExpr, grouping: Grouping | N
 class _Reader:
     """Lines to samples."""
 
-    def __init__(self, expr: RangeAggregationExpr, grouping: Grouping | None) -> None:
+    def __init__(self, expr: RangeAggregationExpr, grouping: Grouping | None, *, keeps_lines: bool) -> None:
         self.pipeline = Pipeline(expr.range.pipeline)
         self.samples = SampleSet()
         self._offset_ns = expr.range.offset_ns
         self._value = _compile_value(expr)
         self._key = _compile_key(grouping, expr.range.unwrap)
-        self._keeps_lines = expr.op is RangeOp.AVG
+        self._keeps_lines = keeps_lines
         self._groups_errors = grouping is not None and not grouping.without and ERROR in grouping.names
 
     def add(self, line: LogLine) -> None:
@@ -149,7 +156,7 @@ def _compile_unwrap(unwrap: UnwrapExpr) -> Callable[[LogLine], float | None]:
 
     def read(line: LogLine) -> float | None:
         text = line.get(name)
-        if text is None:
+        if not text:
             return None
         try:
             value = convert(text)

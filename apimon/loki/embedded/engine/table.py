@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from apimon.loki.logql.nodes import Grouping
-from apimon.loki.model import Labels, QueryResult, ResultType, Sample, Series, format_labels
+from apimon.loki.model import Labels, QueryResult, ResultType, Sample, Series
 
 LabelKey = tuple[tuple[str, str], ...]
 """A label set as its sorted pairs."""
@@ -59,10 +59,10 @@ def group_labels(labels: Labels, grouping: Grouping) -> LabelKey:
 
 
 def to_matrix(table: Table, steps: Steps) -> QueryResult:
-    """Return the table as a matrix, series ordered by their labels as Loki prints them."""
+    """Return the table as a matrix, series ordered by their labels."""
     series = [
         Series(dict(key), [Sample(steps.at(index), points[index]) for index in sorted(points)])
-        for key, points in sorted(table.items(), key=lambda item: format_labels(dict(item[0])))
+        for key, points in sorted(table.items())
         if points
     ]
     return QueryResult(ResultType.MATRIX, series=series)

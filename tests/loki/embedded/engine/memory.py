@@ -35,7 +35,9 @@ class MemorySource:
             and all(satisfies(row[0].get(matcher.name, ""), matcher) for matcher in matchers)
             and all(passes(row[2], line_filter) for line_filter in line_filters)
         ]
-        chosen.sort(key=lambda row: row[1] if direction is Direction.FORWARD else -row[1])
+        chosen.sort(key=lambda row: row[1])
+        if direction is Direction.BACKWARD:
+            chosen.reverse()
         for at in range(0, len(chosen), self.batch_size):
             batch = chosen[at : at + self.batch_size]
             self.pulled += len(batch)
