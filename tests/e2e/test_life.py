@@ -106,7 +106,8 @@ def test_two_commands_that_start_at_once_share_one_loki(home: Path) -> None:
         running_apimon("query", "--loki", loki_url) as query,
     ):
         assert query.wait() == 0, query.stderr
-        assert len([line for line in commands_of(home) if "apimon.loki.embedded" in line]) == 1
+        # Both may have started one; the one that came too late ends by itself.
+        wait_until_equal(lambda: len([line for line in commands_of(home) if "apimon.loki.embedded" in line]), 1)
         assert one.stop() == 0, one.stderr
         assert other.stop() == 0, other.stderr
     end_processes_of(home)
