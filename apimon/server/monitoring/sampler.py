@@ -39,6 +39,9 @@ class ProcessSampler:
         if self._loop is loop:
             return
         self.stop()
+        # A worker may have been forked since: the figures must be its own.
+        self._process = psutil.Process()
+        self._process.cpu_percent()
         self._loop = loop
         self._sampled_at_s = loop.time()
         self.sample()
