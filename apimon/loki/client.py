@@ -6,7 +6,7 @@ whether the line was taken. Services push through the shipper; `push_log` is for
 
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -152,7 +152,9 @@ class AsyncLokiClient:
         params = {"match[]": selector, "start": start_ns, "end": end_ns}
         return await self._read("/series", params, parse_series)
 
-    async def tail(self, query: str, *, start_ns: int | None = None, limit: int | None = None) -> AsyncIterator[Stream]:
+    async def tail(
+        self, query: str, *, start_ns: int | None = None, limit: int | None = None
+    ) -> AsyncGenerator[Stream, None]:
         """Yield what `query` selects: the last `limit` entries (Loki's default: 100) since `start_ns`, then live ones.
 
         `start_ns` is now where it is None. One websocket: raises LokiUnreachableError when it ends, after an hour at
