@@ -118,8 +118,9 @@ class StoreSource:
         )
         found: list[Bucket] = []
         for (stream_id, text), group in groupby(rows, key=itemgetter(0, 1)):
-            merged = {**metadata[stream_id, text], **labels[stream_id]}
-            found.append((merged, windows.add([(row[2], row[3]) for row in group])))
+            steps = windows.add([(row[2], row[3]) for row in group])
+            if steps:
+                found.append(({**metadata[stream_id, text], **labels[stream_id]}, steps))
         return _join(found)
 
     def measure(self, matchers: Sequence[Matcher], start_ns: int, end_ns: int) -> tuple[int, int]:
