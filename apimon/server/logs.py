@@ -14,7 +14,8 @@ class LineFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Return the record as text without an end of line."""
         exc = record.exc_info[1] if record.exc_info else None
-        message = " ".join(record.getMessage().split())
+        # Loggers that are heard without us, in the user's own app, sign for themselves.
+        message = " ".join(record.getMessage().split()).removeprefix("apimon: ")
         if exc is None:
             return f"apimon: {message}"
         line = f"apimon: {message}: {type(exc).__name__}: {' '.join(str(exc).split())}"

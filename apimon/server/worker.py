@@ -1,6 +1,5 @@
-"""One worker process of a server: what it is started with, its number among the workers, and its end."""
+"""One worker process of a server: what it is started with, and that it ends with its supervisor."""
 
-import fcntl
 import multiprocessing
 import multiprocessing.process
 import os
@@ -13,6 +12,7 @@ from typing import Any
 
 from apimon.config import Settings
 from apimon.server.shop import ShopConfig, create_app
+from apimon.server.worker_number import claim_number
 
 ASGIApp = Callable[[Any, Any, Any], Awaitable[None]]
 
@@ -41,23 +41,6 @@ def wrap_app(app: ASGIApp, settings: Settings) -> ASGIApp:
     from apimon.server.monitoring import LokiMonitoringMiddleware
 
     return LokiMonitoringMiddleware(app, settings=settings)
-
-
-def claim_number(folder: Path) -> int:
-    """Return the lowest number from 0 that no living process has claimed in `folder`; this process keeps it.
-
-    A worker that takes the place of a dead one so takes its number too, and with it its part of the seed.
-    """
-    number = 0
-    while True:
-        descriptor = os.open(folder / str(number), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(descriptor)
-            number += 1
-        else:
-            return number  # the descriptor stays open: the lock ends with the process
 
 
 def _end_with_parent() -> None:

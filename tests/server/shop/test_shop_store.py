@@ -1,7 +1,7 @@
 import sqlite3
-import subprocess
-import sys
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -104,27 +104,19 @@ def test_no_query_of_a_page_reads_the_whole_table(store: ShopStore, path: Path) 
     assert store.total_orders() == (100_000, 4_500_000_000)
 
 
-_MAKE_AND_BUY = """
-import pathlib, sys
-from apimon.server.shop.store import ShopStore
-sys.stdin.readline()
-with ShopStore(pathlib.Path(sys.argv[1])) as store:
-    for _ in range(20):
-        store.purchase(1, 1, "ann")
-"""
+def test_connections_that_make_the_file_together_share_it(path: Path) -> None:
+    start = threading.Barrier(6)
 
+    def make_and_buy(user: int) -> None:
+        start.wait()
+        with ShopStore(path) as store:
+            for _ in range(20):
+                store.purchase(1, 1, f"user-{user}")
 
-def test_processes_that_make_the_file_together_share_it(path: Path) -> None:
-    workers = [
-        subprocess.Popen([sys.executable, "-c", _MAKE_AND_BUY, str(path)], stdin=subprocess.PIPE) for _ in range(4)
-    ]
-    for worker in workers:
-        assert worker.stdin is not None
-        worker.stdin.write(b"\n")
-        worker.stdin.close()
-    assert [worker.wait(60) for worker in workers] == [0] * 4
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(make_and_buy, range(6)))
     with ShopStore(path) as store:
-        assert store.total_orders().orders == 80
+        assert store.total_orders().orders == 120
         assert len(store.list_products()) == 4
 
 
