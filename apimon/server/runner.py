@@ -119,9 +119,12 @@ def _say_where_logs_go(settings: Settings, loki: Attachment, say: Say) -> None:
 
 def _run_uvicorn(config: ServeConfig, listener: socket.socket) -> None:
     if config.workers == 1:
-        return _serve_alone(_configure_uvicorn(config, numbers=None), listener)
-    with tempfile.TemporaryDirectory(prefix="apimon-") as numbers:
-        return _supervise(_configure_uvicorn(config, numbers=Path(numbers)), listener)
+        _serve_alone(_configure_uvicorn(config, numbers=None), listener)
+    elif config.shop.seed is None:
+        _supervise(_configure_uvicorn(config, numbers=None), listener)
+    else:
+        with tempfile.TemporaryDirectory(prefix="apimon-") as numbers:
+            _supervise(_configure_uvicorn(config, numbers=Path(numbers)), listener)
 
 
 def _configure_uvicorn(config: ServeConfig, *, numbers: Path | None) -> uvicorn.Config:

@@ -24,7 +24,7 @@ class Worker:
     shop: ShopConfig
     settings: Settings
     numbers: Path | None
-    """The folder in which workers claim their numbers; None for the only one."""
+    """The folder in which workers claim their numbers; None where they need none: one worker, or no seed to share."""
 
     def __call__(self) -> ASGIApp:
         """Return the app that this process serves."""
