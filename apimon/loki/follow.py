@@ -31,7 +31,7 @@ FUTURE_NS = 600 * NS_PER_S
 _REPLAY_ENTRIES = 5_000
 """How many of the overlap's entries a new connection repeats: those that came between its handshake and its start."""
 _FIRST_DELAY_S = 0.1
-_LONGEST_DELAY_S = 5.0
+_LONGEST_DELAY_S = 2.0
 _SETTLED_S = 5.0
 """A connection that held this long was no part of the break before it."""
 
