@@ -18,5 +18,6 @@ def real_loki(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def embedded_loki(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of an `apimon loki` that lives as long as the session: keep to a label of your own."""
     folder = tmp_path_factory.mktemp("embedded-loki")
-    with running_embedded_loki("--data-dir", str(folder)) as (url, _):
+    # Not the HOME of the first test that asks for it, which ends what was started with it.
+    with running_embedded_loki("--data-dir", str(folder), env={"HOME": str(folder)}) as (url, _):
         yield url

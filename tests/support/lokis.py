@@ -5,7 +5,7 @@ import socket
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -83,7 +83,7 @@ def running_real_loki(
     config = folder / "loki.yaml"
     config.write_text(_CONFIG.format(http_port=http_port, grpc_port=free_port(), folder=folder, limits=limits))
     url = f"http://127.0.0.1:{http_port}"
-    with running(real_loki_binary("loki"), f"-config.file={config}", cwd=folder) as process:
+    with running(real_loki_binary("loki"), f"-config.file={config}", cwd=folder, env={"HOME": str(folder)}) as process:
         await_ready(url, process)
         try:
             yield url, process
@@ -93,9 +93,9 @@ def running_real_loki(
 
 
 @contextmanager
-def running_embedded_loki(*args: str) -> Iterator[tuple[str, RunningProcess]]:
+def running_embedded_loki(*args: str, env: Mapping[str, str] | None = None) -> Iterator[tuple[str, RunningProcess]]:
     """Run `apimon loki` on a free port; yields its URL and process."""
-    with running_apimon("loki", "--port", "0", *args) as process:
+    with running_apimon("loki", "--port", "0", *args, env=env) as process:
         yield listening_url(process), process
 
 
