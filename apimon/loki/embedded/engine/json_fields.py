@@ -12,70 +12,124 @@ import orjson
 from apimon.loki.embedded.engine.json_scanner import MAX_DEPTH
 from apimon.loki.embedded.engine.naming import join_name, sanitize_name
 
-Document = dict[str, Any]
+Members = dict[str, Any]
 
 _TOO_DEEP = -(1 << 60)
 """No count of keys, whatever is added to it."""
 
 _MAX_SHAPES = 512
-_shapes: dict[tuple[str, ...], dict[str, list[str]]] = {}
-"""For the keys of an object: which of them can hold the label of a name, in their order. Few shapes are many lines."""
+_ERROR = "__error__"
 
 
 class InexactError(Exception):
     """A value whose text orjson doesn't tell: the line has to be scanned."""
 
 
+class Shape:
+    """What the keys of an object alone say, worked out once: a log has few shapes and many lines."""
+
+    __slots__ = ("_keys", "_names", "is_plain", "nested")
+
+    def __init__(self, keys: tuple[str, ...]) -> None:
+        self._keys = keys
+        self._names: dict[str, list[tuple[str, bool]]] = {}
+        self.nested: list[str] = []
+        """The keys that were seen to hold objects."""
+        self.is_plain = not self.holders(_ERROR)
+        """Whether no field can be taken for an error of the line."""
+
+    def holders(self, name: str) -> list[tuple[str, bool]]:
+        """Return the keys that can hold the label `name`, in their order, and whether the key itself is it."""
+        found = self._names.get(name)
+        if found is None:
+            cleaned = [(key, sanitize_name(key)) for key in self._keys]
+            found = self._names[name] = [(key, clean == name) for key, clean in cleaned if _may_hold(clean, name)]
+        return found
+
+
+_shapes: dict[tuple[str, ...], Shape] = {}
+
+
+class Document:
+    """One line's object."""
+
+    __slots__ = ("_members", "_shape", "_text")
+
+    def __init__(self, members: Members, shape: Shape, text: str) -> None:
+        self._members = members
+        self._shape = shape
+        self._text = text
+
+    def find(self, name: str) -> str | None:
+        """Return the value of the first field whose label is `name`; None where there is none. Raises InexactError."""
+        key, value = self._find(name)
+        if value is None or type(value) is str:
+            return value
+        return _format_scalar(key, value, self._text)
+
+    def find_number(self, name: str) -> float | str | None:
+        """Return what `find` does, but a number as such, whatever its text."""
+        key, value = self._find(name)
+        if value is None or type(value) is str:
+            return value
+        return float(value) if type(value) is not bool else _format_scalar(key, value, self._text)
+
+    def flatten(self) -> list[tuple[str, str]]:
+        """Return every field as (label, value), nested names joined by `_`, in order. Raises InexactError."""
+        return list(_flatten(self._members, "", self._text))
+
+    def _find(self, name: str) -> tuple[str, Any]:
+        members = self._members
+        for key, is_it in self._shape.holders(name):
+            value = members[key]
+            kind = type(value)
+            if kind is dict:
+                for label, nested in _flatten(value, sanitize_name(key), self._text):
+                    if label == name:
+                        return key, nested
+            elif is_it and value is not None and kind is not list:
+                return key, value
+        return "", None
+
+
 def load_document(text: str) -> Document | None:
     """Return the line's object; None where only a scan says what Loki says."""
     try:
-        document = orjson.loads(text)
+        members = orjson.loads(text)
     except ValueError:
         return None
-    if type(document) is not dict:
+    if type(members) is not dict:
         return None
-    # Every key is followed by a colon; where the text has more `":` than the object has keys, one may be doubled.
-    colons = text.count('":') - text.count('\\":')
-    if colons != len(document) and colons != _count_keys(document, 0):
-        return None
-    return document
-
-
-def find_field(document: Document, name: str, text: str) -> str | None:
-    """Return the value of the first field whose label is `name`; None where there is none. Raises InexactError."""
-    shape = tuple(document)
-    candidates = _shapes.get(shape)
-    if candidates is None:
+    keys = tuple(members)
+    shape = _shapes.get(keys)
+    if shape is None:
         if len(_shapes) >= _MAX_SHAPES:
             _shapes.clear()
-        candidates = _shapes[shape] = {}
-    keys = candidates.get(name)
-    if keys is None:
-        keys = candidates[name] = [key for key in shape if _may_hold(sanitize_name(key), name)]
-    for key in keys:
-        value = document[key]
+        shape = _shapes[keys] = Shape(keys)
+    if not shape.is_plain or _may_double(members, shape, text):
+        return None
+    return Document(members, shape, text)
+
+
+def _may_double(members: Members, shape: Shape, text: str) -> bool:
+    """Whether a key may be there twice: every key is followed by a colon, so the text then has more than the object."""
+    colons = text.count('":')
+    count = len(members)
+    for key in shape.nested:
+        value = members[key]
         if type(value) is dict:
-            for label, nested in _flatten(value, sanitize_name(key), text):
-                if label == name:
-                    return nested
-        elif type(value) is str:
-            if sanitize_name(key) == name:
-                return value
-        elif value is not None and type(value) is not list and sanitize_name(key) == name:
-            return _format_scalar(key, value, text)
-    return None
-
-
-def flatten_document(document: Document, text: str) -> Iterator[tuple[str, str]]:
-    """Yield every field as (label, value), nested names joined by `_`, in the order of the text."""
-    return _flatten(document, "", text)
+            count += len(value)
+    if count == colons:
+        return False
+    shape.nested = [key for key, value in members.items() if type(value) is dict]
+    return _count_keys(members, 0) != colons - text.count('\\":')
 
 
 def _may_hold(clean: str, name: str) -> bool:
     return clean == name or not clean or name.startswith(f"{clean}_")
 
 
-def _flatten(document: Document, prefix: str, text: str) -> Iterator[tuple[str, str]]:
+def _flatten(document: Members, prefix: str, text: str) -> Iterator[tuple[str, str]]:
     for key, value in document.items():
         name = join_name(prefix, key)
         if type(value) is str:
@@ -104,7 +158,7 @@ def _format_scalar(key: str, value: object, text: str) -> str:
     return shown
 
 
-def _count_keys(document: Document, depth: int) -> int:
+def _count_keys(document: Members, depth: int) -> int:
     if depth > MAX_DEPTH:
         return _TOO_DEEP
     total = len(document)

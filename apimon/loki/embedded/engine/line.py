@@ -6,7 +6,7 @@ metadata, and a JSON document that nobody has flattened yet.
 
 from collections.abc import Iterable
 
-from apimon.loki.embedded.engine.json_fields import Document, InexactError, find_field, flatten_document, load_document
+from apimon.loki.embedded.engine.json_fields import Document, InexactError, load_document
 from apimon.loki.embedded.engine.json_scanner import JsonFaultError, scan_object
 from apimon.loki.embedded.engine.naming import join_name
 from apimon.loki.embedded.source import Row
@@ -52,6 +52,14 @@ class LogLine:
         if value is None and self._pending:
             return self._find(name)
         return value
+
+    def get_number(self, name: str) -> float | str | None:
+        """Return what `get` does, but a JSON number that nobody needs as text as a number."""
+        if self._pending and name not in self.changes and name not in self.labels and name not in self.metadata:
+            document = None if name.endswith(_EXTRACTED) else self._load_document()
+            if document is not None:
+                return document.find_number(name)
+        return self.get(name)
 
     def set(self, name: str, value: str) -> None:
         """Give the label a value, whatever it had."""
@@ -104,7 +112,7 @@ class LogLine:
         if document is None:
             return
         try:
-            fields = list(flatten_document(document, self.text))
+            fields = document.flatten()
         except InexactError:
             self._scan()
             return
@@ -136,7 +144,7 @@ class LogLine:
             if name.endswith(_EXTRACTED):
                 self.settle()
                 return self.changes.get(name)
-            return find_field(document, name, self.text)
+            return document.find(name)
         except InexactError:
             self._scan()
             return self.changes.get(name)
@@ -144,7 +152,7 @@ class LogLine:
     def _load_document(self) -> Document | None:
         """Return the pending document; None where the line had to be scanned, and is settled then."""
         if self._document is None:
-            document = None if ERROR in self.text else load_document(self.text)
+            document = load_document(self.text)
             if document is None:
                 self._scan()
                 return None

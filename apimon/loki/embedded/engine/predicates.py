@@ -38,7 +38,7 @@ def compile_predicate(predicate: Predicate) -> Keep:
         case Matcher():
             return _compile_matcher(predicate)
         case NumberPredicate():
-            return _compile_comparison(predicate.name, predicate.op, predicate.value, parse_number)
+            return _compile_number(predicate)
         case DurationPredicate():
             return _compile_comparison(predicate.name, predicate.op, predicate.value_ns, parse_duration_label_ns)
         case BytesPredicate():
@@ -107,6 +107,24 @@ def _compile_comparison(name: str, op: CompareOp, value: float, parse: Callable[
         except ValueError as exc:
             line.fail("LabelFilterErr", str(exc))
             return True
+        return compare(number, value)
+
+    return keep
+
+
+def _compile_number(predicate: NumberPredicate) -> Keep:
+    compare, name, value = _COMPARE[predicate.op], predicate.name, predicate.value
+
+    def keep(line: LogLine) -> bool:
+        number = line.get_number(name)
+        if number is None:
+            return False
+        if isinstance(number, str):
+            try:
+                number = parse_number(number)
+            except ValueError as exc:
+                line.fail("LabelFilterErr", str(exc))
+                return True
         return compare(number, value)
 
     return keep

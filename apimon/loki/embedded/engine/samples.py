@@ -152,14 +152,15 @@ def _compile_value(expr: RangeAggregationExpr) -> Callable[[LogLine], float | No
 
 def _compile_unwrap(unwrap: UnwrapExpr) -> Callable[[LogLine], float | None]:
     name, convert = unwrap.name, _CONVERSIONS[unwrap.conversion]
+    read_label = LogLine.get_number if unwrap.conversion is Conversion.NUMBER else LogLine.get
     filters: list[Keep] = [compile_predicate(each.predicate) for each in unwrap.filters]
 
     def read(line: LogLine) -> float | None:
-        text = line.get(name)
-        if not text:
+        text = read_label(line, name)
+        if text is None or text == "":
             return None
         try:
-            value = convert(text)
+            value = convert(text) if isinstance(text, str) else text
         except ValueError as exc:
             line.fail("SampleExtractionErr", str(exc))
             value = 0.0
