@@ -17,7 +17,7 @@ from apimon.loki.logql.parser import parse_expr
 from apimon.loki.model import ResultType
 from apimon.loki.output import OutputFormat, create_format
 from apimon.loki.paging import EntryReader
-from apimon.loki.presets import Presets, build_query
+from apimon.loki.presets import Presets, build_query, select_records
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,9 @@ class PreparedQuery:
 
 def prepare_query(query: str | None, presets: Presets) -> PreparedQuery:
     """Return the query with the presets added; raises QueryError and UsageError as `build_query` does."""
+    if query is None:
+        records = select_records(presets)
+        return PreparedQuery(str(records), records)  # not parsed again: the grammar takes a while to load
     text = build_query(presets, query)
     return PreparedQuery(text, _parse(text))
 

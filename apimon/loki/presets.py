@@ -67,7 +67,7 @@ def build_query(presets: Presets, query: str | None = None) -> str:
     it is no log query, so that presets can't be added.
     """
     if query is None:
-        return str(add_presets(presets, PipelineExpr(SelectorExpr(()))))
+        return str(select_records(presets))
     if presets == Presets():
         return query
     expr = parse_expr(query)
@@ -76,6 +76,11 @@ def build_query(presets: Presets, query: str | None = None) -> str:
             f"presets narrow queries that select logs, and {query!r} computes a metric: write them into its selector"
         )
     return str(add_presets(presets, expr))
+
+
+def select_records(presets: Presets) -> PipelineExpr:
+    """Return the log query that finds what `presets` ask for among all records."""
+    return add_presets(presets, PipelineExpr(SelectorExpr(())))
 
 
 def add_presets(presets: Presets, pipeline: PipelineExpr) -> PipelineExpr:
