@@ -9,6 +9,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,9 +33,6 @@ _ANSWER_WAIT_S = 20.0
 """A server that has just been started answers only once its store is open."""
 _POLL_S = 0.1
 _MAX_LOG_BYTES = 1 << 20
-
-_started: "list[subprocess.Popen[bytes]]" = []
-"""The servers that this process started: a Popen that is collected before its process ends complains, and rightly."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +184,8 @@ class _ServerProcess:
             )  # fmt: skip
         finally:
             os.close(log)
-        _started.append(self._process)
+        # Takes the exit status whenever it comes, so that a long-lived parent keeps no zombie.
+        threading.Thread(target=self._process.wait, name="embedded-loki", daemon=True).start()
 
     @property
     def pid(self) -> int:

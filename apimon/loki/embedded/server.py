@@ -88,19 +88,22 @@ class EmbeddedServer:
         await self._services.leases.expired.wait()
 
     async def close(self) -> None:
-        """Stop listening, finish what was asked, store it, and let the folder go."""
+        """Stop listening, finish what was asked, store it, and let the folder go; again does nothing."""
         # Announced before the port is free: who finds the port free also finds the folder worth waiting for.
         if self._lock is not None:
             self._lock.announce_closing()
         if self._site is not None:
             await self._site.stop()
+            self._site = None
         self._socket.close()
         if self._services is not None:
             self._services.leases.close()
+            self._services.tails.close()
         if self._runner is not None:
             await self._runner.cleanup()
         if self._services is not None:
             await asyncio.to_thread(self._services.queries.close)
+            self._services = None
         if self._store is not None:
             await asyncio.to_thread(self._store.close)
             self._store = None

@@ -88,11 +88,17 @@ class TailHub:
     def __init__(self, max_tails: int) -> None:
         self._max_tails = max_tails
         self._tails: list[Tail] = []
+        self.closed = asyncio.Event()
+        """Set when every tail has to end."""
         # A sender that missed our 204 sends the same again: the store keeps one, and a tail shows one.
         self._recent: OrderedDict[tuple[int, int, str, str], None] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._tails)
+
+    def close(self) -> None:
+        """Let every tail end."""
+        self.closed.set()
 
     def join(self, wants: Callable[[Labels], bool], sieve: Sieve) -> Tail:
         """Return a new tail, which collects from now on; raises UsageError where there are too many."""

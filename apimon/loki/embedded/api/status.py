@@ -35,6 +35,9 @@ async def buildinfo(request: web.Request) -> web.Response:
 async def lease(request: web.Request) -> web.StreamResponse:
     """Hold a lease until the connection ends: the first line says whose it is, no byte follows."""
     leases = request.app[SERVICES].leases
+    if leases.expired.is_set():
+        # Too late: the server is about to close, and who wants one has to start the next.
+        return web.Response(status=503, text="the server is ending\n")
     response = web.StreamResponse(headers={"Content-Type": "application/json", "Connection": "close"})
     with leases.hold():
         await response.prepare(request)

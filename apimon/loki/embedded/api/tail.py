@@ -10,7 +10,7 @@ from apimon.loki.embedded.api.params import TimeRange, parse_time_ns, read_limit
 from apimon.loki.embedded.api.services import SERVICES, Services
 from apimon.loki.embedded.evaluation import RangeQuery, compile_sieve, parse_query, run_range
 from apimon.loki.embedded.streams import matches_all
-from apimon.loki.embedded.tailing import Tail, TailedEntry, key_of
+from apimon.loki.embedded.tailing import Tail, TailedEntry, TailHub, key_of
 from apimon.loki.logql.nodes import PipelineExpr
 from apimon.loki.model import Direction
 from apimon.loki.wire.answers import encode_tail_frame
@@ -38,7 +38,7 @@ async def tail(request: web.Request) -> web.StreamResponse:
         joined.forget({key_of(entry) for entry in history})
         socket = web.WebSocketResponse(heartbeat=_HEARTBEAT_S, compress=False)
         await socket.prepare(request)
-        await _follow(socket, joined, history, delay_s)
+        await _follow(socket, services.tails, joined, history, delay_s)
     finally:
         services.tails.leave(joined)
     return socket
@@ -69,16 +69,20 @@ async def _read_history(
     return sorted(found, key=lambda entry: entry.timestamp_ns)
 
 
-async def _follow(socket: web.WebSocketResponse, joined: Tail, history: Sequence[TailedEntry], delay_s: int) -> None:
-    sending = asyncio.create_task(_send_all(socket, joined, history, delay_s))
-    receiving = asyncio.create_task(_receive_all(socket))
+async def _follow(
+    socket: web.WebSocketResponse, hub: TailHub, joined: Tail, history: Sequence[TailedEntry], delay_s: int
+) -> None:
+    works = (_send_all(socket, joined, history, delay_s), _receive_all(socket), hub.closed.wait())
+    tasks = [asyncio.ensure_future(work) for work in works]
     try:
-        await asyncio.wait((sending, receiving), timeout=_MAX_DURATION_S, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(tasks, timeout=_MAX_DURATION_S, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        for task in (sending, receiving):
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(sending, receiving, return_exceptions=True)
-    if not socket.closed:
+        await asyncio.gather(*tasks, return_exceptions=True)
+    if hub.closed.is_set():
+        await socket.close(code=WSCloseCode.GOING_AWAY, message=b"the server is ending")
+    elif not socket.closed:
         await socket.close(code=WSCloseCode.INTERNAL_ERROR, message=b"reached tail max duration limit")
 
 
