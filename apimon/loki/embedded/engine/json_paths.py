@@ -67,7 +67,8 @@ def _scan_paths(text: str, paths: Sequence[JsonPath]) -> list[str]:
         except JsonFaultError as caught:
             values.append(None)
             fault = caught
-    if any(value is not None for value in values):
+    # Loki speaks of a fault only where nothing was found and a value is missing behind its colon.
+    if any(value is not None for value in values) or not text.rstrip().endswith(":"):
         return [value or "" for value in values]
     raise fault
 

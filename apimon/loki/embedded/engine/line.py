@@ -5,6 +5,7 @@ metadata, and a JSON document that nobody has flattened yet.
 """
 
 from collections.abc import Iterable
+from contextlib import suppress
 
 from apimon.loki.embedded.engine.json_fields import Document, InexactError, load_document
 from apimon.loki.embedded.engine.json_scanner import JsonFaultError, scan_object
@@ -58,7 +59,8 @@ class LogLine:
         if self._pending and name not in self.changes and name not in self.labels and name not in self.metadata:
             document = None if name.endswith(_EXTRACTED) else self._load_document()
             if document is not None:
-                return document.find_number(name)
+                with suppress(InexactError):
+                    return document.find_number(name)
         return self.get(name)
 
     def set(self, name: str, value: str) -> None:
@@ -84,6 +86,14 @@ class LogLine:
         """Add what the query names; an empty value only where there is no such label yet."""
         if value or self.get(name) is None:
             self.extract(name, value)
+
+    def replace(self, name: str, value: str) -> None:
+        """Add what the query names, even over what an earlier parser found; an empty value never over a stream's."""
+        is_given = name in self.labels or name in self.metadata
+        if is_given and value:
+            self.extract(name, value)
+        elif not is_given:
+            self.changes[name] = value
 
     def fail(self, kind: str, details: str = "") -> None:
         """Mark the line with an error; the first one stays."""

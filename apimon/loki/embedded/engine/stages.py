@@ -137,7 +137,7 @@ def _extract_logfmt(stage: LogfmtExpr) -> Stage:
         except LogfmtFaultError as fault:
             line.fail("LogfmtParserErr", str(fault))
         for extraction in stage.extractions:
-            line.extract_named(extraction.name, found.get(extraction.name, ""))
+            line.replace(extraction.name, found.get(extraction.name, ""))
         return True
 
     return keep

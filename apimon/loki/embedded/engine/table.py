@@ -54,8 +54,8 @@ def group_key(key: Iterable[tuple[str, str]], grouping: Grouping | None) -> Labe
 
 
 def group_labels(labels: Labels, grouping: Grouping) -> LabelKey:
-    """Return the part of an unsorted label set that a grouping keeps, empty values left out."""
-    return group_key(sorted((name, value) for name, value in labels.items() if value), grouping)
+    """Return the part of an unsorted label set that a grouping keeps; `by` takes an empty value for none."""
+    return group_key(sorted(pair for pair in labels.items() if pair[1] or grouping.without), grouping)
 
 
 def to_matrix(table: Table, steps: Steps) -> QueryResult:
