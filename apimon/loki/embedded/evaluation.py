@@ -10,6 +10,7 @@ from apimon.loki.embedded.source import EntrySource
 from apimon.loki.embedded.tailing import Sieve, TailedEntry
 from apimon.loki.logql.nodes import Expr, PipelineExpr
 from apimon.loki.model import Direction, Labels, QueryResult
+from apimon.loki.wire.answers import CategorizedStream
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,15 @@ def run_range(source: EntrySource, query: RangeQuery) -> QueryResult:
             expr, query.start_ns, query.end_ns, query.limit, query.direction, query.interval_ns
         )
     return evaluator.run_metric_query(expr, query.start_ns, query.end_ns, query.step_ns)
+
+
+def run_categorized(source: EntrySource, query: RangeQuery, expr: PipelineExpr) -> list[CategorizedStream]:
+    """Return the streams of a log query with their labels told apart; raises QueryError."""
+    from apimon.loki.embedded.categories import run_categorized_query
+
+    return run_categorized_query(
+        source, expr, query.start_ns, query.end_ns, query.limit, query.direction, query.interval_ns
+    )
 
 
 def run_instant(source: EntrySource, expr: Expr, time_ns: int) -> QueryResult:

@@ -7,14 +7,36 @@ Times in logs are strings of nanoseconds, in metrics numbers of seconds to the m
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 
 import orjson
 
 from apimon.loki.model import Labels, QueryResult, ResultType, Sample, Series, format_labels
 
+CATEGORIZE_LABELS = "categorize-labels"
+"""The encoding flag by which a client asks for labels told apart by where they came from."""
+
 _MS_PER_S = 1_000
 _NS_PER_MS = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class CategorizedEntry:
+    """An entry with its structured metadata and what its query made of the line, apart."""
+
+    timestamp_ns: int
+    line: str
+    metadata: Labels
+    parsed: Labels
+
+
+@dataclass(frozen=True, slots=True)
+class CategorizedStream:
+    """A stream under the labels of its selector only."""
+
+    labels: Labels
+    entries: list[CategorizedEntry]
 
 
 def encode_list(items: Sequence[object]) -> bytes:
@@ -38,6 +60,21 @@ def encode_result(result: QueryResult, stats: Mapping[str, object]) -> bytes:
         answer["warnings"] = list(result.warnings)
     answer["data"] = data
     return orjson.dumps(answer)
+
+
+def encode_categorized(streams: Sequence[CategorizedStream], stats: Mapping[str, object]) -> bytes:
+    """Return a log query's answer to a client that set the flag `categorize-labels`."""
+    result = [
+        {"stream": dict(stream.labels), "values": [_categorized_value(entry) for entry in stream.entries]}
+        for stream in streams
+    ]
+    data = {"resultType": ResultType.STREAMS.value, "encodingFlags": [CATEGORIZE_LABELS], "result": result}
+    return orjson.dumps({"status": "success", "data": {**data, "stats": stats}})
+
+
+def _categorized_value(entry: CategorizedEntry) -> tuple[str, str, dict[str, dict[str, str]]]:
+    categories = {"structuredMetadata": dict(entry.metadata), "parsed": dict(entry.parsed)}
+    return str(entry.timestamp_ns), entry.line, {name: labels for name, labels in categories.items() if labels}
 
 
 def _result(result: QueryResult) -> object:

@@ -16,12 +16,14 @@ from apimon.loki.embedded.api.params import (
     read_step_ns,
 )
 from apimon.loki.embedded.api.services import SERVICES
-from apimon.loki.embedded.evaluation import RangeQuery, parse_query, run_instant, run_range
+from apimon.loki.embedded.evaluation import RangeQuery, parse_query, run_categorized, run_instant, run_range
 from apimon.loki.embedded.selection import StoreSource
 from apimon.loki.logql.nodes import PipelineExpr
 from apimon.loki.model import QueryResult
-from apimon.loki.wire.answers import encode_result
+from apimon.loki.wire.answers import CATEGORIZE_LABELS, encode_categorized, encode_result
 from apimon.units import NS_PER_S
+
+_FLAGS_HEADER = "X-Loki-Response-Encoding-Flags"
 
 
 async def query_range(request: web.Request) -> web.Response:
@@ -44,6 +46,11 @@ async def query_range(request: web.Request) -> web.Response:
         raise UsageError(
             f"the query time range exceeds the limit (query length: {hours}h, limit: {limit_hours}h): shorten the range"
         )
+    expr = query.expr
+    if isinstance(expr, PipelineExpr) and CATEGORIZE_LABELS in request.headers.get(_FLAGS_HEADER, ""):
+        streams, stats = await services.queries.run(lambda source: run_categorized(source, query, expr))
+        returned = sum(len(stream.entries) for stream in streams)
+        return _json(encode_categorized(streams, stats.summary(returned)))
     return await _answer(request, lambda source: run_range(source, query))
 
 
@@ -77,8 +84,10 @@ async def format_query(request: web.Request) -> web.Response:
 async def _answer(request: web.Request, work: Callable[[StoreSource], QueryResult]) -> web.Response:
     result, stats = await request.app[SERVICES].queries.run(work)
     returned = sum(len(stream.entries) for stream in result.streams) or len(result.series)
-    response = web.Response(
-        body=encode_result(result, stats.summary(returned)), content_type="application/json", charset="UTF-8"
-    )
+    return _json(encode_result(result, stats.summary(returned)))
+
+
+def _json(body: bytes) -> web.Response:
+    response = web.Response(body=body, content_type="application/json", charset="UTF-8")
     response.enable_compression()
     return response

@@ -37,6 +37,22 @@ async def test_the_labels_of_stream_and_metadata_are_merged(client: Client) -> N
     assert stream["stream"] == {"app": "a", "level": "info", "service_name": "a", "detected_level": "info"}
 
 
+async def test_labels_are_told_apart_for_who_asks_for_it(client: Client) -> None:
+    line = '{"a":"1","level":"zz"}'
+    await client.push({"app": "c", "level": "info"}, (NOW, line, {"level": "sm", "x": "y"}), (NOW, "{}"))
+    flags = {"X-Loki-Response-Encoding-Flags": "categorize-labels"}
+    asked: dict[str, Any] = {"query": '{app="c"} | json', "end": NOW + 1, "headers": flags}
+    answer = json.loads((await client.ask("/loki/api/v1/query_range", **asked))[1])["data"]
+    assert answer["encodingFlags"] == ["categorize-labels"]
+    metadata = {"detected_level": "info", "x": "y"}
+    parsed = {"a": "1", "level_extracted": "zz"}
+    values = [
+        [str(NOW), line, {"structuredMetadata": metadata, "parsed": parsed}],
+        [str(NOW), "{}", {"structuredMetadata": {"detected_level": "info"}}],
+    ]
+    assert answer["result"] == [{"stream": {"app": "c", "level": "info", "service_name": "c"}, "values": values}]
+
+
 async def test_limit_direction_and_range(client: Client) -> None:
     start, end = seconds_ago(20), seconds_ago(10)
     found = await times(client, start=start, end=end, direction="FORWARD", limit=3)
