@@ -61,25 +61,29 @@ def _walk(value: object, path: JsonPath) -> object:
 def _scan_paths(text: str, paths: Sequence[JsonPath]) -> list[str]:
     """Read the paths by the lenient scanner, which keeps numbers and objects as they are written."""
     values: list[str | None] = []
+    faults: list[JsonFaultError] = []
     for path in paths:
         try:
             values.append(_scan_path(text, path))
-        except JsonFaultError as caught:
+        except JsonFaultError as fault:
+            faults.append(fault)
             values.append(None)
-            fault = caught
-    # Loki speaks of a fault only where nothing was found and a value is missing behind its colon.
-    if any(value is not None for value in values) or not text.rstrip().endswith(":"):
-        return [value or "" for value in values]
-    raise fault
+    if faults and not any(values):
+        raise faults[0]
+    return [value or "" for value in values]
 
 
 def _scan_path(text: str, path: JsonPath) -> str:
-    """Return the text at the path, empty for null and where there is none; what comes behind it isn't looked at."""
-    at = len(text) - len(text.lstrip())
+    """Return the text at the path, empty for null and where there is none; raises where its value is cut."""
+    at = 0
     for part in path:
+        at += len(text) - at - len(text[at:].lstrip())
         if text[at : at + 1] != ("{" if isinstance(part, str) else "["):
             return ""
-        found = find_member(text, at, str(part))
+        try:
+            found = find_member(text, at, str(part))
+        except JsonFaultError:
+            return ""  # Loki speaks of no fault in what it only passes
         if found is None:
             return ""
         at = found

@@ -44,12 +44,12 @@ def scan_object(text: str, *, path: tuple[str, ...] = ()) -> Iterator[Field]:
 
 
 def find_member(text: str, start: int, wanted: str) -> int | None:
-    """Return the offset of the value of a key, or of an index, in the object or array that begins at `start`."""
+    """Return the offset before the value of a key, or of an index, in the object or array that begins at `start`."""
     return next((at for key, at in _scan_keys(text, start) if key == wanted), None)
 
 
 def read_value(text: str, at: int) -> tuple[str, str]:
-    """Return the value at an offset (a string's text, anything else as it is written) and its kind.
+    """Return the value behind an offset (a string's text, anything else as it is written) and its kind.
 
     The kind is string, object, array or token. Raises JsonFaultError.
     """
@@ -64,7 +64,7 @@ def _scan_members(text: str, start: int) -> Iterator[tuple[str, str, str]]:
 
 
 def _scan_keys(text: str, start: int) -> Iterator[tuple[str, int]]:
-    """Yield each key, or index, and the offset of its value, of the object or array that begins at `start`.
+    """Yield each key, or index, and the offset behind its colon, of the object or array that begins at `start`.
 
     A value is read only when the next key is asked for: what is found before a fault counts.
     """
@@ -76,7 +76,6 @@ def _scan_keys(text: str, start: int) -> Iterator[tuple[str, int]]:
         key = str(index)
         if in_object:
             key, at = _scan_key(text, at)
-        at = _next_token(text, at, MALFORMED)
         yield key, at
         _, _, at = _scan_value(text, at)
         at = _next_token(text, at, MALFORMED_ARRAY)

@@ -104,6 +104,11 @@ class LogLine:
             self.changes[ERROR_DETAILS] = details
 
     @property
+    def needs_labels(self) -> bool:
+        """Whether the query asks for any label at all; where it doesn't, Loki doesn't parse the line."""
+        return self.wanted is None or bool(self.wanted)
+
+    @property
     def failed(self) -> bool:
         """Whether the line carries an error."""
         if self._pending:

@@ -96,7 +96,7 @@ def _extract_json(stage: JsonExpr) -> Stage:
 
     def keep(line: LogLine) -> bool:
         line.settle()
-        if not line.text:
+        if not line.text or not line.needs_labels:
             return True
         try:
             values = read_paths(line.text, paths)
@@ -112,6 +112,8 @@ def _extract_json(stage: JsonExpr) -> Stage:
 
 def _parse_logfmt(stage: LogfmtExpr) -> Stage:
     def keep(line: LogLine) -> bool:
+        if not line.needs_labels:
+            return True
         line.settle()
         try:
             for key, value in read_pairs(line.text, strict=stage.strict):

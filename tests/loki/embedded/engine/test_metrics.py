@@ -205,6 +205,7 @@ def test_metric_of_a_cut_line_is_refused(query: str) -> None:
     ("query", "expected"),
     [
         ("sum(count_over_time({} | json [20s]))", {"": 2}),
+        ("sum(count_over_time({} | logfmt --strict [20s]))", {"": 2}),
         ("sum by (w) (count_over_time({} | json [20s]))", {"w=a": 1, "w=b": 1}),
         ('sum(count_over_time({} | json | w="b" [20s]))', {"": 1}),
         ('sum by (p) (count_over_time({} | json | w="a" [20s]))', {"p=a": 1}),

@@ -114,6 +114,7 @@ JSON_PATHS = [
     ("foo", {"__error__": "JSONParserErr"}),
     ("", {}),
     ('{"b":', failed(MALFORMED, a="", bb="", c="", d0="", e="", n="", s="")),
+    ('{"x":1,"y":', {"a": "", "bb": "", "c": "", "d0": "", "e": "", "n": "", "s": ""}),
 ]  # fmt: skip
 
 
