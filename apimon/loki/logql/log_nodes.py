@@ -317,7 +317,11 @@ StageExpr = (
 
 @dataclass(frozen=True, slots=True)
 class PipelineExpr:
-    """A log query: a selector and its stages, in order."""
+    """A log query: a selector and its stages, in order.
+
+    LogQL has no text for `drop` or `keep` that ends in a name, followed by a line filter `!=` or `!~`: it reads as a
+    matcher of that name. Put another stage between them.
+    """
 
     selector: SelectorExpr
     stages: tuple[StageExpr, ...] = field(default=())
