@@ -9,6 +9,7 @@ neither loses nor doubles an entry. The layout on disk is known to this module a
     folder/journal-N.log      what isn't folded yet
 """
 
+import logging
 import threading
 import time
 from collections import deque
@@ -29,6 +30,8 @@ from apimon.loki.embedded.streams import StreamCatalog
 
 DATABASE_FILE = "store.duckdb"
 _FORMAT_FILE = "format"
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -210,9 +213,10 @@ class Store:
             rows = collect_rows(batches, self._newest, self._database.existing)
             streams = list({batch.stream.id: batch.stream for batch in batches}.values())
             self._database.fold(rows, streams, position)
-        except StoreError as exc:
+        except Exception as exc:  # whatever it is, readers that wait have to hear of it, and the thread has to live
             with waiting.changed:
-                waiting.failure, waiting.failures = exc, waiting.failures + 1
+                waiting.failure = exc if isinstance(exc, StoreError) else StoreError(f"cannot store what came: {exc!r}")
+                waiting.failures += 1
                 waiting.changed.notify_all()
             return False
         self._folded_to = position
@@ -243,8 +247,7 @@ class Store:
         try:
             self._database.delete_before(self._clock_ns() - self._tuning.retention_ns)
         except StoreError as exc:
-            with self._waiting.changed:
-                self._waiting.failure = exc
+            _log.warning("%s; what is older than the retention is deleted later", exc)
 
 
 def _open_database(folder: Path | None) -> Database:

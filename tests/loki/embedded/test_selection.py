@@ -18,6 +18,9 @@ from tests.loki.embedded.store_support import append, batch, equal, select
 ALL = Matcher("app", MatchOp.NOT_EQUAL, "")
 
 
+_examples = count()
+
+
 @pytest.fixture(scope="module")
 def shared_store() -> Iterator[Store]:
     opened = Store(None)
@@ -51,6 +54,16 @@ def test_more_entries_than_a_slice_holds_come_whole_and_in_order(store: Store) -
     forward = select(store)
     assert [line for _, line in forward] == [str(number) for number in range(9_000)]
     assert select(store, direction=Direction.BACKWARD) == forward[::-1]
+
+
+@given(st.lists(st.text(st.characters(exclude_categories=["Cs"])), min_size=1, max_size=20))
+def test_every_text_comes_back_as_it_was(shared_store: Store, lines: list[str]) -> None:
+    labels = {"n": str(next(_examples)), "text": lines[0] or "-"}
+    append(shared_store, labels, *enumerate(lines), said=lines[0])
+    assert select(shared_store, equal("n", labels["n"]), equal("text", labels["text"])) == list(enumerate(lines))
+    for line in lines:
+        found = select(shared_store, equal("n", labels["n"]), line_filters=[LineFilterExpr.of(LineOp.CONTAINS, line)])
+        assert found == [(number, other) for number, other in enumerate(lines) if line in other]
 
 
 LINES = ["GET /a 200", "GET /b 500", "post\nnewline", "100% 'quoted' \"x\"", "é 中", ""]
@@ -116,9 +129,6 @@ def test_two_reads_of_one_query_do_not_disturb_each_other(store: Store) -> None:
     read = [(len(forward), len(backward)) for forward, backward in pairs]
     assert [sum(side) for side in zip(*read, strict=True)] == [5_000, 5_000]
     source.close()
-
-
-_examples = count()
 
 
 def windows_of(
