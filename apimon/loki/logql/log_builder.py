@@ -10,18 +10,25 @@ from typing import Any, TypeVar
 
 from lark import Token, Transformer, v_args
 
-from apimon.loki.logql.log_nodes import (
+from apimon.loki.logql.label_nodes import (
     AndPredicate,
     BytesPredicate,
     CompareOp,
+    DurationPredicate,
+    IpPredicate,
+    LabelFilterExpr,
+    Matcher,
+    MatchOp,
+    NumberPredicate,
+    OrPredicate,
+    Predicate,
+)
+from apimon.loki.logql.log_nodes import (
     DecolorizeExpr,
     DropExpr,
-    DurationPredicate,
     Extraction,
-    IpPredicate,
     JsonExpr,
     KeepExpr,
-    LabelFilterExpr,
     LabelFormat,
     LabelFormatExpr,
     LineFilterExpr,
@@ -29,13 +36,8 @@ from apimon.loki.logql.log_nodes import (
     LineOp,
     LineTerm,
     LogfmtExpr,
-    Matcher,
-    MatchOp,
-    NumberPredicate,
-    OrPredicate,
     PatternExpr,
     PipelineExpr,
-    Predicate,
     RegexpExpr,
     SelectorExpr,
     StageExpr,

@@ -5,8 +5,9 @@
 from lark import Token, v_args
 
 from apimon.errors import QueryError
+from apimon.loki.logql.label_nodes import LabelFilterExpr
 from apimon.loki.logql.log_builder import LogBuilder
-from apimon.loki.logql.log_nodes import LabelFilterExpr, PipelineExpr, SelectorExpr, StageExpr
+from apimon.loki.logql.log_nodes import PipelineExpr, SelectorExpr, StageExpr
 from apimon.loki.logql.metric_nodes import (
     BinaryExpr,
     BinaryOp,

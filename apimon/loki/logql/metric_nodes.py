@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from apimon.loki.logql.log_nodes import LabelFilterExpr, PipelineExpr, format_number
+from apimon.loki.logql.label_nodes import LabelFilterExpr, format_number
+from apimon.loki.logql.log_nodes import PipelineExpr
 from apimon.loki.model import quote
 from apimon.units import format_duration_ns
 

@@ -1,17 +1,24 @@
-"""Every node of LogQL under one name; `log_nodes` and `metric_nodes` define them."""
+"""Every node of LogQL under one name; `label_nodes`, `log_nodes` and `metric_nodes` define them."""
 
-from apimon.loki.logql.log_nodes import (
+from apimon.loki.logql.label_nodes import (
     AndPredicate,
     BytesPredicate,
     CompareOp,
+    DurationPredicate,
+    IpPredicate,
+    LabelFilterExpr,
+    Matcher,
+    MatchOp,
+    NumberPredicate,
+    OrPredicate,
+    Predicate,
+)
+from apimon.loki.logql.log_nodes import (
     DecolorizeExpr,
     DropExpr,
-    DurationPredicate,
     Extraction,
-    IpPredicate,
     JsonExpr,
     KeepExpr,
-    LabelFilterExpr,
     LabelFormat,
     LabelFormatExpr,
     LineFilterExpr,
@@ -19,14 +26,9 @@ from apimon.loki.logql.log_nodes import (
     LineOp,
     LineTerm,
     LogfmtExpr,
-    Matcher,
-    MatchOp,
-    NumberPredicate,
-    OrPredicate,
     ParserExpr,
     PatternExpr,
     PipelineExpr,
-    Predicate,
     RegexpExpr,
     SelectorExpr,
     StageExpr,
