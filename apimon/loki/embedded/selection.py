@@ -72,7 +72,7 @@ class StoreSource:
         order = "ASC" if direction is Direction.FORWARD else "DESC"
         statement = (
             f"SELECT stream_id, timestamp_ns, line, metadata FROM store.entries WHERE {where.sql}"  # noqa: S608  # ids and operators only
-            f" ORDER BY timestamp_ns {order}, seq ASC"
+            f" ORDER BY timestamp_ns {order}, seq {order}"
         )
         cursor = self._open_cursor()
         for slice_start_ns, slice_end_ns in self._slices(where, direction):

@@ -64,7 +64,7 @@ async def _read_history(
     found = [
         TailedEntry(entry.timestamp_ns, entry.line, stream.labels)
         for stream in result.streams
-        for entry in stream.entries
+        for entry in reversed(stream.entries)
     ]
     return sorted(found, key=lambda entry: entry.timestamp_ns)
 

@@ -38,10 +38,10 @@ async def read_lines(socket: aiohttp.ClientWebSocketResponse, count: int) -> lis
 
 
 async def test_history_comes_first_oldest_first_and_then_what_is_pushed(client: Client) -> None:
-    await client.push({"app": "a"}, (seconds_ago(3), "one"), (seconds_ago(2), "two"))
+    await client.push({"app": "a"}, (seconds_ago(3), "one"), (seconds_ago(2), "two"), (seconds_ago(2), "too"))
     await client.push({"app": "a", "x": "y"}, (seconds_ago(2.5), "between"))
     async with tailing(client) as socket:
-        assert await read_lines(socket, 3) == ["one", "between", "two"]
+        assert await read_lines(socket, 4) == ["one", "between", "two", "too"]
         await client.push({"app": "a"}, (NOW, "live"))
         await client.push({"app": "b"}, (NOW, "of another app"))
         await client.push({"app": "a"}, (NOW + 1, "later"))
