@@ -58,7 +58,7 @@ def test_entries_survive_a_clean_end_and_leave_no_journal(tmp_path: Path) -> Non
     second.close()
 
 
-def test_entries_of_one_time_keep_the_order_in_which_they_came_or_turn_it_round_and_turn_round_with_it(store: Store) -> None:
+def test_entries_of_one_time_keep_their_order_forward_and_turn_it_round_backward(store: Store) -> None:
     append(store, A, (5, "b"), (5, "a"))
     append(store, A, (5, "c"), (1, "first"))
     expected = [(1, "first"), (5, "b"), (5, "a"), (5, "c")]
