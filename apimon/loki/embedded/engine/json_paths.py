@@ -29,13 +29,13 @@ def parse_path(text: str) -> JsonPath:
     return tuple(parts)
 
 
-def read_paths(text: str, paths: Sequence[JsonPath]) -> list[str]:
-    """Return the value at each path, empty where there is none.
+def read_paths(text: str, paths: Sequence[JsonPath]) -> list[str | None]:
+    """Return the value at each path, None where there is none.
 
-    Raises JsonFaultError: without words where the line is a bare word, number or null, as Loki does.
+    Raises JsonFaultError: without words where the line begins with anything else than an object, an array or a
+    string, be it a space, as Loki does.
     """
-    first = text.lstrip()[:1]
-    if first not in {"{", "[", '"'}:
+    if text[:1] not in {"{", "[", '"'}:
         raise JsonFaultError
     try:
         document = orjson.loads(text)
@@ -44,7 +44,7 @@ def read_paths(text: str, paths: Sequence[JsonPath]) -> list[str]:
     values = [_walk(document, path) for path in paths]
     if any(value is not None and not isinstance(value, str) for value in values) or text.count('":') > len(document):
         return _scan_paths(text, paths)
-    return [value if isinstance(value, str) else "" for value in values]
+    return [value if isinstance(value, str) else None for value in values]
 
 
 def _walk(value: object, path: JsonPath) -> object:
@@ -58,7 +58,7 @@ def _walk(value: object, path: JsonPath) -> object:
     return value
 
 
-def _scan_paths(text: str, paths: Sequence[JsonPath]) -> list[str]:
+def _scan_paths(text: str, paths: Sequence[JsonPath]) -> list[str | None]:
     """Read the paths by the lenient scanner, which keeps numbers and objects as they are written."""
     values: list[str | None] = []
     faults: list[JsonFaultError] = []
@@ -70,22 +70,22 @@ def _scan_paths(text: str, paths: Sequence[JsonPath]) -> list[str]:
             values.append(None)
     if faults and not any(values):
         raise faults[0]
-    return [value or "" for value in values]
+    return values
 
 
-def _scan_path(text: str, path: JsonPath) -> str:
-    """Return the text at the path, empty for null and where there is none; raises where its value is cut."""
+def _scan_path(text: str, path: JsonPath) -> str | None:
+    """Return the text at the path, None for null and where there is none; raises where its value is cut."""
     at = 0
     for part in path:
         at += len(text) - at - len(text[at:].lstrip())
         if text[at : at + 1] != ("{" if isinstance(part, str) else "["):
-            return ""
+            return None
         try:
             found = find_member(text, at, str(part))
         except JsonFaultError:
-            return ""  # Loki speaks of no fault in what it only passes
+            return None  # Loki speaks of no fault in what it only passes
         if found is None:
-            return ""
+            return None
         at = found
     value, kind = read_value(text, at)
-    return "" if kind == "token" and value == "null" else value
+    return None if kind == "token" and value == "null" else value

@@ -82,10 +82,10 @@ class LogLine:
         if self.changes.get(name) is None:
             self.changes[name] = value
 
-    def extract_named(self, name: str, value: str) -> None:
-        """Add what the query names; an empty value only where there is no such label yet."""
-        if value or self.get(name) is None:
-            self.extract(name, value)
+    def extract_named(self, name: str, value: str | None) -> None:
+        """Add what the query names; an empty value for what isn't there, but only where there is no such label yet."""
+        if value is not None or self.get(name) is None:
+            self.extract(name, value or "")
 
     def replace(self, name: str, value: str) -> None:
         """Add what the query names, even over what an earlier parser found; an empty value never over a stream's."""

@@ -67,6 +67,8 @@ def compile_text_test(matcher: Matcher) -> Callable[[str], bool]:
         return lambda text: text == value
     if matcher.op is MatchOp.NOT_EQUAL:
         return lambda text: text != value
+    if not value:  # to Loki the empty expression finds itself in everything
+        return lambda _text: matcher.op is MatchOp.REGEX
     # Unlike in a selector, a dot does not cross lines here.
     matches = _remember(Regex(f"^(?:{value})$", anchored=False).matches)
     return matches if matcher.op is MatchOp.REGEX else lambda text: not matches(text)

@@ -84,8 +84,12 @@ def read_samples(
     end_ns = steps.end_ns - range_.offset_ns + 1
     line = LogLine(_wanted_labels(reader.pipeline, range_, grouping))
     run, add = reader.pipeline.run, reader.add
+    has_gaps = steps.step_ns > range_.range_ns and steps.count > 1
     if range_.range_ns > 0:
         for row in chain.from_iterable(reader.pipeline.select(source, start_ns, end_ns, Direction.FORWARD)):
+            # What lies between two windows is in no sample, and its errors are nobody's.
+            if has_gaps and not steps.cover(row[1] + range_.offset_ns, range_.range_ns):
+                continue
             line.load(row)
             if run(line):
                 add(line)
@@ -116,6 +120,7 @@ class _Reader:
         self._value = _compile_value(expr)
         self._key = _compile_key(grouping, expr.range.unwrap)
         self._keeps_lines = keeps_lines
+        self._takes_failed = expr.op is RangeOp.ABSENT
         self._groups_errors = grouping is not None and not grouping.without and ERROR in grouping.names
 
     def add(self, line: LogLine) -> None:
@@ -137,6 +142,8 @@ class _Reader:
 
     def _check(self, line: LogLine) -> None:
         """Refuse a line with an error, but for the parsers' own where series are told apart by them."""
+        if self._takes_failed:  # a line that couldn't be read is there all the same
+            return
         if line.failed and not (self._groups_errors and (line.get(ERROR) or "").endswith("ParserErr")):
             raise _pipeline_error(line)
 
@@ -196,7 +203,8 @@ def _compile_by(names: tuple[str, ...]) -> Callable[[LogLine], LabelKey]:
         values = tuple([line.get(name) for name in names])
         key = known.get(values)
         if key is None:
-            key = known[values] = tuple((name, value) for name, value in zip(names, values, strict=True) if value)
+            pairs = zip(names, values, strict=True)
+            key = known[values] = tuple((name, value) for name, value in pairs if value is not None)
         return key
 
     return find

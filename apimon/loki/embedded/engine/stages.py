@@ -102,7 +102,7 @@ def _extract_json(stage: JsonExpr) -> Stage:
             values = read_paths(line.text, paths)
         except JsonFaultError as fault:
             line.fail("JSONParserErr", str(fault))
-            values = [""] * len(names) if str(fault) else []
+            values = [None] * len(names) if str(fault) else []
         for name, value in zip(names, values, strict=False):
             line.extract_named(name, value)
         return True
@@ -127,7 +127,8 @@ def _parse_logfmt(stage: LogfmtExpr) -> Stage:
 
 
 def _extract_logfmt(stage: LogfmtExpr) -> Stage:
-    names = {extraction.path: extraction.name for extraction in reversed(stage.extractions)}
+    # Unlike without extractions, the last one of a key counts, and the last one of a path.
+    names = {extraction.path: extraction.name for extraction in stage.extractions}
 
     def keep(line: LogLine) -> bool:
         line.settle()
@@ -135,7 +136,7 @@ def _extract_logfmt(stage: LogfmtExpr) -> Stage:
         try:
             for key, value in read_pairs(line.text, strict=stage.strict):
                 if key in names:
-                    found.setdefault(names[key], value)
+                    found[names[key]] = value
         except LogfmtFaultError as fault:
             line.fail("LogfmtParserErr", str(fault))
         for extraction in stage.extractions:

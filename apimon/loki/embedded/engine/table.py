@@ -40,6 +40,10 @@ class Steps:
         """Return the instant of a step."""
         return self.start_ns + index * self.step_ns
 
+    def cover(self, time_ns: int, range_ns: int) -> bool:
+        """Whether a time up to the last instant lies in the window `(t - range, t]` of one of them."""
+        return time_ns > self.at(self.index_from(time_ns)) - range_ns
+
     def index_from(self, time_ns: int) -> int:
         """Return the first step at or after a time, 0 for a time before all of them."""
         return max(0, -((self.start_ns - time_ns) // self.step_ns))

@@ -47,8 +47,8 @@ async def test_labels_are_told_apart_for_who_asks_for_it(client: Client) -> None
     metadata = {"detected_level": "info", "x": "y"}
     parsed = {"a": "1", "level_extracted": "zz"}
     values = [
-        [str(NOW), line, {"structuredMetadata": metadata, "parsed": parsed}],
         [str(NOW), "{}", {"structuredMetadata": {"detected_level": "info"}}],
+        [str(NOW), line, {"structuredMetadata": metadata, "parsed": parsed}],
     ]
     assert answer["result"] == [{"stream": {"app": "c", "level": "info", "service_name": "c"}, "values": values}]
 
