@@ -26,7 +26,11 @@ _LONGEST_LINE = 160
 
 @dataclass(frozen=True)
 class Case:
-    """One request. `unsupported`: the embedded server refuses it by name and must not answer otherwise."""
+    """One request.
+
+    `unsupported`: the embedded server refuses it by name and must not answer otherwise. `differs`: it answers
+    something else on purpose, for the reason that its group gives.
+    """
 
     topic: str
     name: str
@@ -34,6 +38,7 @@ class Case:
     params: dict[str, Json]
     times: dict[str, float]
     unsupported: bool = False
+    differs: bool = False
     keep_order: bool = False
 
     @property
@@ -101,20 +106,20 @@ def differences(expected: Json, actual: Json, where: str = "answer") -> list[str
 
 
 def _read_group(topic: str, group: dict[str, Json]) -> Iterator[Case]:
-    """Yield a group's cases: `queries`, then `unsupported` ones; what else it has goes into each request.
+    """Yield a group's cases: `queries`, `unsupported` ones, `differs`; what else it has goes into each request.
 
     `at` makes instant queries of them; `path` another endpoint, whose queries are `match[]` selectors where
     `as_match` says so.
     """
     row = dict(group)
-    about, queries, unsupported = row.pop("name"), row.pop("queries", []), row.pop("unsupported", [])
+    about, unsupported, differs = row.pop("name"), row.pop("unsupported", []), row.pop("differs", [])
     keep_order, as_match = row.pop("keep_order", False), row.pop("as_match", False)
     if "at" in row:
         path, times = "/loki/api/v1/query", {"time": row.pop("at")}
     else:
         path, times = "/loki/api/v1/query_range", {"start": row.pop("start", 0), "end": row.pop("end", SPAN_S)}
     path = row.pop("path", path)
-    for query in [*queries, *unsupported]:
+    for query in [*row.pop("queries", []), *unsupported, *differs]:
         yield Case(
             topic=topic,
             name=f"{about}: {query}",
@@ -122,6 +127,7 @@ def _read_group(topic: str, group: dict[str, Json]) -> Iterator[Case]:
             params={**row, "match[]" if as_match else "query": query},
             times=times,
             unsupported=query in unsupported,
+            differs=query in differs,
             keep_order=keep_order,
         )
 

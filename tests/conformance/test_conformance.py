@@ -55,6 +55,8 @@ def test_embedded_server_answers_as_recorded(case: Case, filled_embedded_loki: F
     if case.unsupported:
         assert answer.get("status") == 400, f"now answered, no longer unsupported: {_brief(answer)}"
         assert "not supported" in answer["error"]
+    elif case.differs:
+        assert differences(_golden(case), answer), "the same as Loki's now: no longer differs"
     else:
         _assert_same(case, _golden(case), answer)
 
