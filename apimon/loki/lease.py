@@ -36,10 +36,10 @@ def open_lease(url: str, timeout_s: float) -> Lease | None:
         response.begin()
         if response.status == 200:
             return Lease(connection, int(json.loads(response.readline())["pid"]))
-        if response.status == 404:
-            connection.close()
-            return None
-        raise http.client.HTTPException(f"a lease was answered with status {response.status}")
+        if response.status == http.HTTPStatus.SERVICE_UNAVAILABLE:
+            raise http.client.HTTPException("it is closing")
+        connection.close()  # another server, whatever it or a proxy before it makes of the path
+        return None
     except BaseException:
         connection.close()
         raise

@@ -41,7 +41,7 @@ class Answers(http.server.BaseHTTPRequestHandler):
         answers = self.server.answers
         status, body = answers.pop(0) if len(answers) > 1 else answers[0]
         if self.path.startswith("/apimon/"):
-            status, body = 404, b""
+            status, body = self.server.lease_status, b""
         self.send_response(status)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -53,12 +53,13 @@ class Answers(http.server.BaseHTTPRequestHandler):
 
 class AnsweringServer(http.server.ThreadingHTTPServer):
     answers: list[tuple[int, bytes]]
+    lease_status = 404
 
 
 @contextmanager
-def answering(*answers: tuple[int, bytes]) -> Iterator[Settings]:
+def answering(*answers: tuple[int, bytes], lease_status: int = 404) -> Iterator[Settings]:
     with AnsweringServer(("127.0.0.1", 0), Answers) as server:
-        server.answers = list(answers)
+        server.answers, server.lease_status = list(answers), lease_status
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         try:
@@ -72,6 +73,12 @@ def test_a_loki_that_answers_is_used(tmp_path: Path) -> None:
     with answering((200, json.dumps({"version": "3.4.1"}).encode())) as found, attach_loki(found) as loki:
         assert (loki.version, loki.embedded, loki.started) == ("3.4.1", False, False)
         assert loki.url == f"http://127.0.0.1:{found.loki.port}"
+
+
+@pytest.mark.parametrize("lease_status", [204, 301, 401, 403, 405, 500, 502])
+def test_a_loki_behind_a_proxy_needs_no_lease_whatever_that_says_of_its_path(lease_status: int) -> None:
+    with answering((200, b'{"version":"3.4.1"}'), lease_status=lease_status) as found, attach_loki(found) as loki:
+        assert (loki.version, loki.embedded) == ("3.4.1", False)
 
 
 def test_a_loki_that_is_not_ready_yet_is_waited_for() -> None:
