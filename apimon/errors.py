@@ -8,6 +8,7 @@
     │   └── ScenarioError           a scenario that doesn't validate
     ├── UnreachableError            exit 3
     │   └── LokiUnreachableError
+    │       └── NotLokiError        something else answers at Loki's URL
     ├── LokiResponseError           Loki answered with an error status
     └── StoreError                  the embedded store can't be opened, read or written
 
@@ -89,6 +90,10 @@ class LokiUnreachableError(UnreachableError):
         super().__init__(f"no Loki at {url}: {reason}; start one with 'apimon loki', or set LOKI_URL")
         self.url = url
         self.reason = reason
+
+
+class NotLokiError(LokiUnreachableError):
+    """What answers at `url` is no Loki, and waiting will not make it one."""
 
 
 class LokiResponseError(ApimonError):

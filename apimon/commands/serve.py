@@ -78,4 +78,6 @@ def _check_range(option: str, value: float, highest: float) -> None:
 
 
 def _say(message: str) -> None:
-    print(f"apimon: {message}", file=sys.stderr, flush=True)
+    # One write: a signal, or another process at the same terminal, can't come between a line and its end.
+    sys.stderr.write(f"apimon: {message}\n")
+    sys.stderr.flush()

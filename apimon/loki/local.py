@@ -18,7 +18,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from apimon.config import LokiSettings, Settings
-from apimon.errors import LokiUnreachableError
+from apimon.errors import LokiUnreachableError, NotLokiError
 from apimon.loki.lease import Lease, open_lease
 
 LEASE_GRACE_S = 10.0
@@ -110,9 +110,9 @@ def _await_version(loki: LokiSettings) -> str:
             if version is not None and _get(loki, "/ready")[0] != 503:
                 return version
             if version is None:
-                raise LokiUnreachableError(loki.base_url, f"something else answered: {_excerpt(body)}")
+                raise NotLokiError(loki.base_url, f"something else answered: {_excerpt(body)}")
         elif status != 503:
-            raise LokiUnreachableError(loki.base_url, f"what answered is no Loki, status {status}: {_excerpt(body)}")
+            raise NotLokiError(loki.base_url, f"what answered is no Loki, status {status}: {_excerpt(body)}")
         if time.monotonic() > deadline_s:
             raise LokiUnreachableError(loki.base_url, f"it is not ready after {_READY_WAIT_S:g} s: {_excerpt(body)}")
         time.sleep(_POLL_S)
@@ -146,7 +146,7 @@ def _get(loki: LokiSettings, path: str) -> tuple[int, bytes]:
     except OSError as exc:
         raise _NobodyAnswersError(exc.strerror or str(exc)) from exc
     except http.client.HTTPException as exc:
-        raise LokiUnreachableError(loki.base_url, f"what answered doesn't speak HTTP: {exc!r}") from exc
+        raise NotLokiError(loki.base_url, f"what answered doesn't speak HTTP: {exc!r}") from exc
     finally:
         connection.close()
 

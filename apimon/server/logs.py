@@ -3,6 +3,8 @@
 import logging
 from typing import Any
 
+from apimon.loki.shipper.sender import OUTAGE_MESSAGE
+
 
 class LineFormatter(logging.Formatter):
     """One line a record: the message, and an exception's type and message; with `tracebacks` the whole of it below."""
@@ -24,12 +26,38 @@ class LineFormatter(logging.Formatter):
         return f"{line}\n{self.formatException(record.exc_info)}"
 
 
-def build_log_config(*, tracebacks: bool) -> dict[str, Any]:
-    """Return a configuration for `logging.config.dictConfig` that sends warnings and errors to stderr as lines."""
+class ToldOutageFilter(logging.Filter):
+    """Keeps back the shipper's first word of an outage, which the server's start has told already."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._is_due = True
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return whether the record is to be said."""
+        if self._is_due and record.msg == OUTAGE_MESSAGE:
+            self._is_due = False
+            return False
+        return True
+
+
+def build_log_config(*, tracebacks: bool, outage_told: bool = False) -> dict[str, Any]:
+    """Return a configuration for `logging.config.dictConfig` that sends warnings and errors to stderr as lines.
+
+    With `outage_told`, a process's first word of records that wait for Loki is left out.
+    """
     return {
         "version": 1,
         "disable_existing_loggers": False,
         "formatters": {"line": {"()": "apimon.server.logs.LineFormatter", "tracebacks": tracebacks}},
-        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line", "stream": "ext://sys.stderr"}},
+        "filters": {"told": {"()": "apimon.server.logs.ToldOutageFilter"}},
+        "handlers": {
+            "stderr": {
+                "class": "logging.StreamHandler",
+                "formatter": "line",
+                "filters": ["told"] if outage_told else [],
+                "stream": "ext://sys.stderr",
+            }
+        },
         "root": {"handlers": ["stderr"], "level": "WARNING"},
     }

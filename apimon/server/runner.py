@@ -1,27 +1,25 @@
-"""Serves the shop behind the middleware: the listening socket, the Loki beside it, uvicorn and its workers.
+"""Serves the shop behind the middleware: the listening socket, then the Loki, then uvicorn and its workers.
 
 What is taken is given back in the reverse order: the workers drain their shippers, then the lease on Loki goes.
 """
 
 import errno
 import inspect
-import shlex
 import signal
 import socket
 import tempfile
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import uvicorn
 from uvicorn.supervisors import Multiprocess
 
-from apimon.config import DEFAULT_LOKI_URL, Settings
+from apimon.config import Settings
 from apimon.errors import ApimonError
-from apimon.loki.local import Attachment, attach_loki
 from apimon.server.logs import build_log_config
+from apimon.server.recording import Say, hold_loki
 from apimon.server.shop import ShopConfig
 from apimon.server.shop.store import ShopStore
 from apimon.server.worker import Worker
@@ -29,8 +27,6 @@ from apimon.server.worker import Worker
 # How long requests in flight may take to end after Ctrl-C or SIGTERM.
 _GRACE_S = 10
 _BACKLOG = 2048
-
-Say = Callable[[str], None]
 
 
 class ServeError(ApimonError):
@@ -55,17 +51,18 @@ def serve(config: ServeConfig, say: Say) -> None:
     """Serve until Ctrl-C or SIGTERM, both of which are a good end; `say` is told where, and where the logs go.
 
     Raises ServeError where the address can't be had (before anything is started) or a worker can't start,
-    ShopStoreError, and LokiUnreachableError where the embedded Loki can't be started or something else answers.
+    ShopStoreError, LokiUnreachableError where the embedded Loki can't be started, and NotLokiError where something
+    else answers at Loki's URL.
     """
     # From here on SIGTERM unwinds like Ctrl-C, so that whatever was started is ended.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with listen(config.host, config.port) as listener:
             ShopStore(config.shop.db).close()
-            with _hold_loki(config.settings, say):
+            with hold_loki(config.settings, say) as found:
                 url = _url(config.host, listener)
                 say(f"serving {url} (documentation: {url}/docs)")
-                _run_uvicorn(config, listener)
+                _run_uvicorn(config, listener, outage_told=not found)
     except KeyboardInterrupt:
         return
 
@@ -87,47 +84,18 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-@contextmanager
-def _hold_loki(settings: Settings, say: Say) -> Iterator[None]:
-    if not settings.enabled:
-        say("nothing is recorded: LOKI_ENABLED is false")
-        yield
-    elif settings.loki.is_loopback:
-        with attach_loki(settings) as loki:
-            _say_where_logs_go(settings, loki, say)
-            yield
-    else:
-        # A Loki elsewhere is looked for beside the serving: nobody waits for one that is slow, or away.
-        settings.loki.ssl_context()  # raises here, not there
-        threading.Thread(target=_look_for_loki, args=(settings, say), name="loki-look", daemon=True).start()
-        yield
-
-
-def _look_for_loki(settings: Settings, say: Say) -> None:
-    try:
-        with attach_loki(settings, start=False) as loki:
-            _say_where_logs_go(settings, loki, say)
-    except ApimonError as exc:
-        say(f"logs can't be shipped for now: {exc}")
-
-
-def _say_where_logs_go(settings: Settings, loki: Attachment, say: Say) -> None:
-    kind = f"{'the embedded Loki' if loki.embedded else f'Loki {loki.version}'} at {loki.url}"
-    flag = "" if settings.loki.url == DEFAULT_LOKI_URL else f" --loki {loki.url}"
-    say(f"logs go to {kind}; follow them with: apimon tail --service {shlex.quote(settings.service_name)}{flag}")
-
-
-def _run_uvicorn(config: ServeConfig, listener: socket.socket) -> None:
+def _run_uvicorn(config: ServeConfig, listener: socket.socket, *, outage_told: bool) -> None:
+    log_config = build_log_config(tracebacks=config.debug, outage_told=outage_told)
     if config.workers == 1:
-        _serve_alone(_configure_uvicorn(config, numbers=None), listener)
+        _serve_alone(_configure_uvicorn(config, log_config, numbers=None), listener)
     elif config.shop.seed is None:
-        _supervise(_configure_uvicorn(config, numbers=None), listener)
+        _supervise(_configure_uvicorn(config, log_config, numbers=None), listener)
     else:
         with tempfile.TemporaryDirectory(prefix="apimon-") as numbers:
-            _supervise(_configure_uvicorn(config, numbers=Path(numbers)), listener)
+            _supervise(_configure_uvicorn(config, log_config, numbers=Path(numbers)), listener)
 
 
-def _configure_uvicorn(config: ServeConfig, *, numbers: Path | None) -> uvicorn.Config:
+def _configure_uvicorn(config: ServeConfig, log_config: dict[str, Any], *, numbers: Path | None) -> uvicorn.Config:
     return uvicorn.Config(
         Worker(config.shop, config.settings, numbers),
         factory=True,
@@ -136,13 +104,15 @@ def _configure_uvicorn(config: ServeConfig, *, numbers: Path | None) -> uvicorn.
         lifespan="on",
         access_log=False,
         log_level="warning",
-        log_config=build_log_config(tracebacks=config.debug),
+        log_config=log_config,
         timeout_graceful_shutdown=_GRACE_S,
         backlog=_BACKLOG,
     )
 
 
 def _serve_alone(settings: uvicorn.Config, listener: socket.socket) -> None:
+    # A signal in the moment before uvicorn takes them over is a good end too, but leaves its coroutine behind.
+    warnings.filterwarnings("ignore", r"coroutine 'Server\.serve' was never awaited", RuntimeWarning)
     try:
         uvicorn.Server(settings).run(sockets=[listener])
     except SystemExit as exc:

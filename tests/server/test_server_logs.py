@@ -3,7 +3,8 @@ import logging.config
 
 import pytest
 
-from apimon.server.logs import LineFormatter, build_log_config
+from apimon.loki.shipper.sender import OUTAGE_MESSAGE
+from apimon.server.logs import LineFormatter, ToldOutageFilter, build_log_config
 
 
 def record_of(exc: BaseException | None, message: str = "Exception in ASGI application\n") -> logging.LogRecord:
@@ -34,14 +35,24 @@ def test_a_line_is_signed_once(message: str) -> None:
     assert LineFormatter(tracebacks=False).format(record_of(None, message)) == "apimon: it is away"
 
 
-def test_warnings_of_every_logger_go_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_outage_that_was_told_is_told_again_only_once_it_was_over() -> None:
+    said = ToldOutageFilter()
+    outage = logging.LogRecord("apimon.shipper", logging.WARNING, "", 0, OUTAGE_MESSAGE, ("refused",), None)
+    another = logging.LogRecord("apimon.shipper", logging.WARNING, "", 0, "Loki takes the records again", (), None)
+    assert [bool(said.filter(record)) for record in (another, outage, another, outage)] == [True, False, True, True]
+
+
+@pytest.mark.parametrize("outage_told", [False, True])
+def test_warnings_of_every_logger_go_to_stderr(outage_told: bool, capsys: pytest.CaptureFixture[str]) -> None:
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     try:
-        logging.config.dictConfig(build_log_config(tracebacks=False))
+        logging.config.dictConfig(build_log_config(tracebacks=False, outage_told=outage_told))
+        logging.getLogger("somebody").warning(OUTAGE_MESSAGE, "refused")
         logging.getLogger("somebody").warning("careful: %s", "hot")
         logging.getLogger("somebody").info("nothing to see")
     finally:
         root.handlers[:], root.level = handlers, level
     printed = capsys.readouterr()
-    assert (printed.err, printed.out) == ("apimon: careful: hot\n", "")
+    lines = ["apimon: records wait for Loki and are sent again: refused", "apimon: careful: hot"]
+    assert (printed.err.splitlines(), printed.out) == (lines[outage_told:], "")

@@ -12,6 +12,9 @@ from apimon.loki.shipper.transport import PushAnswer, PushTransport
 
 _log = logging.getLogger("apimon.shipper")
 
+OUTAGE_MESSAGE = "apimon: records wait for Loki and are sent again: %s"
+"""The first word of an outage."""
+
 _SHORTEST_PUSH_S = 0.05
 """What the last push before a deadline gets, however near that is."""
 
@@ -45,7 +48,7 @@ class Sender:
             self._account.retry()
         try:
             answer = self._transport.push(batch.body, self._timeout_s())
-        except OSError as exc:
+        except Exception as exc:  # a header or a host name that can't be sent raises ValueError: no end for this thread
             self._fail(batch, f"{type(exc).__name__}: {exc}", None)
             return
         error = f"Loki answered {answer.status}: {' '.join(answer.body.split())[:300]}"
@@ -73,7 +76,7 @@ class Sender:
         if not self._is_failing:
             # Said once an outage: a service that logs to a terminal must not be drowned by its monitor.
             self._is_failing = True
-            _log.warning("apimon: records wait for Loki and are sent again: %s", error)
+            _log.warning(OUTAGE_MESSAGE, error)
         self._wait(self._backoff.next_delay_s(retry_after_s))
 
     def _wait(self, delay_s: float) -> None:
