@@ -82,7 +82,9 @@ def read_samples(
     range_ = expr.range
     start_ns = steps.start_ns - range_.offset_ns - range_.range_ns + 1
     end_ns = steps.end_ns - range_.offset_ns + 1
-    line = LogLine(_wanted_labels(reader.pipeline, range_, grouping))
+    # Whether a line is there doesn't depend on what its labels are.
+    told_apart_by = Grouping() if expr.op is RangeOp.ABSENT else grouping
+    line = LogLine(_wanted_labels(reader.pipeline, range_, told_apart_by))
     run, add = reader.pipeline.run, reader.add
     has_gaps = steps.step_ns > range_.range_ns and steps.count > 1
     if range_.range_ns > 0:
@@ -120,7 +122,6 @@ class _Reader:
         self._value = _compile_value(expr)
         self._key = _compile_key(grouping, expr.range.unwrap)
         self._keeps_lines = keeps_lines
-        self._takes_failed = expr.op is RangeOp.ABSENT
         self._groups_errors = grouping is not None and not grouping.without and ERROR in grouping.names
 
     def add(self, line: LogLine) -> None:
@@ -142,8 +143,6 @@ class _Reader:
 
     def _check(self, line: LogLine) -> None:
         """Refuse a line with an error, but for the parsers' own where series are told apart by them."""
-        if self._takes_failed:  # a line that couldn't be read is there all the same
-            return
         if line.failed and not (self._groups_errors and (line.get(ERROR) or "").endswith("ParserErr")):
             raise _pipeline_error(line)
 
