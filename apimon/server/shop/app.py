@@ -9,6 +9,7 @@ from fastapi import FastAPI
 
 from apimon import __version__
 from apimon.server.shop.async_store import AsyncShopStore
+from apimon.server.shop.body_limit import BodyLimitMiddleware
 from apimon.server.shop.errors import install_error_handlers
 from apimon.server.shop.routes import TAGS, Shop, general, orders, products, simulation
 from apimon.server.shop.simulation import Simulation
@@ -50,6 +51,7 @@ def create_app(config: ShopConfig) -> FastAPI:
         lifespan=lifespan,
     )
     install_error_handlers(app)
+    app.add_middleware(BodyLimitMiddleware)
     for router in (general, products, orders, simulation):
         app.include_router(router)
     return app

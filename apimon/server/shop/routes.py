@@ -6,6 +6,7 @@ from typing import Annotated, Any, NamedTuple, Never
 from fastapi import APIRouter, Header, HTTPException, Path, Query, Request
 
 from apimon.server.shop.async_store import AsyncShopStore
+from apimon.server.shop.body_limit import MAX_BODY_BYTES
 from apimon.server.shop.errors import SimulatedFailureError
 from apimon.server.shop.models import (
     ErrorBody,
@@ -43,6 +44,7 @@ BAD_REQUEST: Responses = {
     400: {"model": ErrorBody, "description": "The quantity is not positive, or the body not JSON."}
 }
 NOT_FOUND: Responses = {404: {"model": ErrorBody, "description": "No such product."}}
+TOO_LARGE: Responses = {413: {"model": ErrorBody, "description": f"The body is longer than {MAX_BODY_BYTES} bytes."}}
 OUT_OF_STOCK: Responses = {409: {"model": ErrorBody, "description": "Out of stock (simulated)."}}
 INVALID: Responses = {422: {"model": ErrorBody, "description": "A value is missing, out of range or of another type."}}
 FAILED: Responses = {500: {"model": ErrorBody, "description": "An unexpected failure; the log has the exception."}}
@@ -103,7 +105,7 @@ async def get_product(request: Request, product_id: ProductId) -> Product:
 
 @products.post(
     "/products/{product_id}/purchase",
-    responses=BAD_REQUEST | NOT_FOUND | OUT_OF_STOCK | INVALID | FAILED,
+    responses=BAD_REQUEST | NOT_FOUND | OUT_OF_STOCK | TOO_LARGE | INVALID | FAILED,
 )
 async def purchase(
     request: Request, product_id: ProductId, order: PurchaseIn, user_id: UserId = "anonymous"

@@ -1,3 +1,6 @@
+import asyncio
+from collections.abc import AsyncIterator
+
 import aiohttp
 import pytest
 from hypothesis import given
@@ -94,13 +97,40 @@ async def test_every_bad_purchase_is_refused(client: aiohttp.ClientSession, body
         await assert_error(answer, status)
 
 
-@pytest.mark.parametrize(
-    "body", [b"\xff\xfe", b'{"quantity": ' + b"9" * 5000 + b"}", b"[" * 100_000, b'{"a":' * 100_000]
-)
+@pytest.mark.parametrize("body", [b"\xff\xfe", b'{"quantity": ' + b"9" * 5000 + b"}", b"[" * 65_536, b'{"a":' * 13_000])
 async def test_a_body_that_no_parser_takes_is_a_client_error(client: aiohttp.ClientSession, body: bytes) -> None:
     async with client.post("/products/1/purchase", data=body, headers=JSON) as answer:
         assert answer.status in {400, 422}
         await assert_error(answer, answer.status)
+
+
+async def chunks(size: int, count: int) -> AsyncIterator[bytes]:
+    for _ in range(count):
+        yield b" " * size
+
+
+@pytest.mark.parametrize("is_chunked", [False, True])
+async def test_a_body_is_read_up_to_64_kb(client: aiohttp.ClientSession, is_chunked: bool) -> None:
+    body = chunks(4096, 16) if is_chunked else b" " * 65_536
+    async with client.post("/products/1/purchase", data=body, headers=JSON) as answer:
+        await assert_error(answer, 422)
+    body = chunks(4097, 16) if is_chunked else b" " * 65_537
+    async with client.post("/products/1/purchase", data=body, headers=JSON) as answer:
+        assert await assert_error(answer, 413) == "the body is longer than 65536 bytes"
+
+
+async def test_a_body_that_is_too_long_by_its_length_is_refused_unread(shop_url: str) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(shop_url.rpartition(":")[2]))
+    writer.write(b"POST /products/1/purchase HTTP/1.1\r\nHost: shop\r\nContent-Type: application/json\r\n")
+    writer.write(b"Content-Length: 10000000000\r\n\r\n")
+    assert (await reader.readline()).startswith(b"HTTP/1.1 413 ")
+    writer.close()
+    await writer.wait_closed()
+
+
+async def test_a_body_that_nobody_reads_is_no_error(client: aiohttp.ClientSession) -> None:
+    async with client.get("/health", data=b" " * 100_000) as answer:
+        assert answer.status == 200
 
 
 async def test_a_purchase_that_is_not_json_by_its_content_type_is_refused(client: aiohttp.ClientSession) -> None:
