@@ -3,6 +3,7 @@
 On the path of every request, so it keeps references and does no work that can wait.
 """
 
+from sys import exc_info
 from time import perf_counter_ns, time_ns
 from typing import Protocol
 
@@ -34,8 +35,8 @@ class Exchange:
     """
 
     __slots__ = (
-        "_body_limit", "_is_closed", "_is_disconnected", "_is_handed_over", "_keeper", "_receive", "_record", "_scope",
-        "_send", "_with_trailers",
+        "_answered", "_body_limit", "_is_closed", "_is_disconnected", "_is_handed_over", "_keeper", "_receive",
+        "_record", "_scope", "_send", "_with_trailers",
     )  # fmt: skip
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, keeper: RecordKeeper, body_limit: int) -> None:
@@ -46,6 +47,7 @@ class Exchange:
         self._send = send
         self._keeper = keeper
         self._body_limit = body_limit
+        self._answered: BaseException | None = None
         self._is_closed = False
         self._is_disconnected = False
         self._is_handed_over = False
@@ -68,30 +70,34 @@ class Exchange:
 
     async def send(self, message: Message) -> None:
         """Hand on the app's next message; the final one closes the record."""
-        record = self._record
-        kind = message["type"]
-        if kind == "http.response.start" and not record.status:
-            record.ttfb_ns = perf_counter_ns() - record.started_ns
-            record.status = message.get("status", 0)
-            record.response_headers = message.get("headers", ())
-            self._with_trailers = message.get("trailers", False)
         try:
             await self._send(message)
         except OSError:
             # From ASGI 2.4 on a server says in this way that the client has gone.
             self._is_disconnected = True
             raise
+        record = self._record
+        kind = message["type"]
         if kind == "http.response.body":
             body = message.get("body")
             if body:
                 record.response_bytes += len(body)
-            if not message.get("more_body", False) and not self._with_trailers:
+            if not message.get("more_body") and not self._with_trailers:
                 self._close()
-        elif kind != "http.response.start" and self._is_final(message):
+        elif kind == "http.response.start":
+            # Only now: a head that the server refuses, such as one with a line break in a header, was never sent.
+            if not record.status:
+                record.ttfb_ns = perf_counter_ns() - record.started_ns
+                record.status = message["status"]
+                record.response_headers = message.get("headers", ())
+                self._with_trailers = message.get("trailers", False)
+        elif self._is_final(message):
             self._close()
 
     def end(self) -> None:
         """Complete the record, if it is not: the app has returned."""
+        if self._is_handed_over:
+            return
         record = self._record
         if not self._is_closed:
             if not self._is_disconnected:
@@ -106,16 +112,17 @@ class Exchange:
     def fail(self, exc: BaseException) -> None:
         """Complete the record, if it is not: the app has raised. The caller re-raises."""
         record = self._record
-        if self._is_handed_over:
-            # A background task, or what follows the `yield` of a dependency. To be cancelled is no failure there.
-            if isinstance(exc, Exception):
-                self._keeper.keep_background(BackgroundRecord(record, Failure.capture(exc), time_ns()))
-            return
         if not self._is_closed:
             self._close_failed(exc)
-        else:
+            self._hand_over()
+        elif exc is self._answered:
             record.failure = Failure.capture(exc)
-        self._hand_over()
+            self._hand_over()
+        else:
+            self._hand_over()
+            # A background task's, or of what follows the `yield` of a dependency: to be cancelled is no failure there.
+            if isinstance(exc, Exception):
+                self._keeper.keep_background(BackgroundRecord(record, Failure.capture(exc), time_ns()))
 
     def _close_failed(self, exc: BaseException) -> None:
         record = self._record
@@ -146,12 +153,14 @@ class Exchange:
         record.timestamp_ns = time_ns()
         if self._is_disconnected:
             record.is_aborted = record.status != CLIENT_CLOSED_REQUEST
-        # A framework inside this middleware may have answered for an exception that it raises once it has: the record
-        # of an error waits for it. Any other is handed over now, whatever runs in the background afterwards.
-        if record.status < 500:
+        # A framework that answers for an exception does so while it handles it, and may raise it afterwards: then it is
+        # this response's, and the record waits for it. Any other response is handed over now, whatever runs after it.
+        self._answered = exc_info()[1]
+        if self._answered is None:
             self._hand_over()
 
     def _hand_over(self) -> None:
         if not self._is_handed_over:
             self._is_handed_over = True
+            self._answered = None  # its traceback leads back here: only the garbage collector would free it all
             self._keeper.keep_request(self._record, self._scope)

@@ -36,6 +36,7 @@ class Lifespan:
             await app(scope, watched_receive, watched_send)
         except Exception as exc:
             if is_spoken:
+                await self._drain()
                 raise
             _log.info("apimon: the app has no lifespan (%r): apimon answers for it", exc)
         if not is_spoken:

@@ -2,11 +2,13 @@
 
 import asyncio
 import json
+import tracemalloc
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 from fastapi import BackgroundTasks, FastAPI
+from starlette.background import BackgroundTask
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 
@@ -141,15 +143,18 @@ async def test_only_small_json_bodies_are_captured(content_type: str, body: byte
     assert loki.record().line.get("request_body") == captured
 
 
-async def test_large_chunked_upload_passes_in_the_chunks_it_came_in() -> None:
+async def test_large_chunked_upload_passes_in_the_chunks_it_came_in_and_is_not_kept() -> None:
     loki = MemoryLoki()
     app = monitored_fastapi(loki)
     sizes: list[int] = []
+    kept = 0
 
     @app.post("/upload")
     async def upload(request: Request) -> dict[str, int]:
         async for chunk in request.stream():
             sizes.append(len(chunk))
+        nonlocal kept
+        kept = tracemalloc.get_traced_memory()[0]
         return {"bytes": sum(sizes)}
 
     async with serving(app) as port:
@@ -159,12 +164,15 @@ async def test_large_chunked_upload_passes_in_the_chunks_it_came_in() -> None:
                 "POST", "/upload", headers={"transfer-encoding": "chunked", "content-type": "application/json"}
             )
         )
+        tracemalloc.start()
         for _ in range(200):
             writer.write(b"8000\r\n" + b"x" * 0x8000 + b"\r\n")
             await writer.drain()
         writer.write(b"0\r\n\r\n")
         assert b'{"bytes":6553600}' in await reader.read()
+        tracemalloc.stop()
         writer.close()
+    assert kept < 1_000_000
     line = loki.record().line
     assert line["request_bytes"] == sum(sizes) == 200 * 0x8000
     assert line["request_body"] == "[too large]"
@@ -397,6 +405,102 @@ async def test_background_task_is_not_in_the_duration_and_its_failure_is_an_even
     assert event.line["request_id"] == request.line["request_id"] == "order-1"
     assert (event.labels["level"], event.labels["exception_type"]) == ("error", "LookupError")
     assert event.line["exception"]["message"] == "no mail server"
+
+
+async def test_failing_background_task_after_an_apps_own_503_is_an_event_too() -> None:
+    loki = MemoryLoki()
+    app = monitored_fastapi(loki)
+
+    def fail() -> None:
+        raise LookupError("no mail server")
+
+    @app.get("/returned")
+    async def returned() -> Response:
+        return PlainTextResponse("later", 503, background=BackgroundTask(fail))
+
+    @app.exception_handler(KeyError)
+    async def handle(_request: Request, _exc: Exception) -> Response:
+        return PlainTextResponse("later", 503, background=BackgroundTask(fail))
+
+    @app.get("/handled")
+    async def handled() -> None:
+        raise KeyError("one that has a handler")
+
+    async with serving(app) as port:
+        answers = [await fetch(port, "GET", path) for path in ("/returned", "/handled")]
+    assert [answer.status for answer in answers] == [503, 503]
+    lines = [record.line for record in loki.records()]
+    assert [(line["path"], line.get("event", "request")) for line in lines] == [
+        ("/returned", "request"),
+        ("/returned", "background"),
+        ("/handled", "request"),
+        ("/handled", "background"),
+    ]
+    assert [line.get("exception", {}).get("type") for line in lines] == [None, "LookupError"] * 2
+    assert lines[0]["request_id"] == lines[1]["request_id"] != lines[2]["request_id"]
+
+
+async def test_exception_that_its_own_handler_answers_is_the_requests_whatever_the_status() -> None:
+    loki = MemoryLoki()
+    app = FastAPI()
+
+    @app.exception_handler(Exception)
+    async def handle(_request: Request, _exc: Exception) -> Response:
+        return PlainTextResponse("short and stout", 418)
+
+    @app.get("/")
+    async def fail() -> None:
+        raise ValueError("no")
+
+    async with serving(monitor(app, loki)) as port:
+        assert (await fetch(port, "GET", "/")).status == 418
+    labels, _, line = loki.record()
+    assert (line["status_code"], line["exception"]["message"]) == (418, "no")
+    assert (labels["level"], labels["exception_type"]) == ("error", "ValueError")
+    assert "incomplete" not in line
+
+
+async def test_head_that_the_server_refuses_is_a_500() -> None:
+    loki = MemoryLoki()
+    app = monitored_fastapi(loki)
+
+    @app.get("/")
+    async def answer() -> Response:
+        return Response(headers={"x-broken": "a\r\nb"})
+
+    async with serving(app) as port:
+        assert (await fetch(port, "GET", "/")).status in {0, 500}  # the server's choice: an answer of its own, or none
+    labels, _, line = loki.record()
+    assert (labels["status_code"], labels["exception_type"]) == ("500", "RuntimeError")
+    assert not {"ttfb_ms", "incomplete"} & line.keys()
+
+
+async def test_client_that_leaves_a_plain_slow_handler_is_recorded_as_answered() -> None:
+    loki = MemoryLoki()
+    app = monitored_fastapi(loki)
+    arrived, has_left = asyncio.Event(), asyncio.Event()
+
+    @app.get("/slow")
+    async def slow() -> dict[str, bool]:
+        arrived.set()
+        await has_left.wait()
+        return {"ok": True}
+
+    @app.get("/after")
+    async def after() -> None:
+        has_left.set()
+
+    async with serving(app) as port:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(request_bytes("GET", "/slow"))
+        await arrived.wait()
+        writer.close()
+        await writer.wait_closed()
+        assert (await fetch(port, "GET", "/after")).status == 200
+    lines = {record.line["path"]: record.line for record in loki.records()}
+    assert len(loki.records()) == len(lines) == 2
+    assert lines["/slow"]["status_code"] == 200
+    assert not {"aborted", "incomplete", "exception"} & lines["/slow"].keys()
 
 
 async def test_pipelined_and_interleaved_requests_do_not_mix() -> None:

@@ -1,4 +1,4 @@
-"""A service that is ended by a signal loses nothing, with one worker process and with several."""
+"""A service that is ended by a signal loses nothing, with one worker process and with four."""
 
 import asyncio
 import gzip
@@ -62,7 +62,7 @@ async def ask(port: int, first: int, count: int) -> None:
     await writer.wait_closed()
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [1, 4])
 async def test_sigterm_loses_no_record(sink: Sink, workers: int) -> None:
     with socket.create_server(("127.0.0.1", 0), backlog=128) as listener:
         process = await asyncio.create_subprocess_exec(
