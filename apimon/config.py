@@ -25,6 +25,8 @@ LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off"})
+_SECRETS = frozenset({"LOKI_PASSWORD", "LOKI_BEARER_TOKEN"})
+_HEADER_VALUE = "printable ASCII, since it is sent as a header"
 
 
 @dataclass(frozen=True)
@@ -140,6 +142,7 @@ def parse_loki_url(text: str) -> str:
     if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
         raise ValueError(text)
     _ = parts.port  # raises ValueError where it is no number up to 65535
+    parts.hostname.encode("idna")  # raises UnicodeError, a ValueError, where no name server could be asked for it
     return text
 
 
@@ -150,8 +153,8 @@ def _load_loki(source: "_Source") -> LokiSettings:
         url=url,
         username=source.read("LOKI_USERNAME", "", str, "text"),
         password=source.read("LOKI_PASSWORD", "", str, "text"),
-        bearer_token=source.read("LOKI_BEARER_TOKEN", "", str, "text"),
-        org_id=source.read("LOKI_ORG_ID", "", str, "text"),
+        bearer_token=source.read("LOKI_BEARER_TOKEN", "", _parse_header_value, _HEADER_VALUE),
+        org_id=source.read("LOKI_ORG_ID", "", _parse_header_value, _HEADER_VALUE),
         ca_cert_path=source.read("LOKI_CA_CERT_PATH", "", str, "a file"),
     )
 
@@ -174,7 +177,8 @@ class _Source:
         try:
             return parse(value)
         except ValueError as exc:
-            raise SettingError(name, _hide_credentials(value), allowed) from exc
+            shown = "***" if name in _SECRETS else _hide_credentials(value)
+            raise SettingError(name, shown, allowed) from exc
 
 
 def _read_dotenv(path: Path) -> Mapping[str, str]:
@@ -201,6 +205,12 @@ def _parse_bool(text: str) -> bool:
 
 def _parse_label(text: str) -> str:
     if not 0 < len(text.encode()) <= 2048:
+        raise ValueError(text)
+    return text
+
+
+def _parse_header_value(text: str) -> str:
+    if not (text.isascii() and text.isprintable()):
         raise ValueError(text)
     return text
 

@@ -82,6 +82,8 @@ def test_a_folder_called_dotenv_is_ignored(tmp_path: Path) -> None:
         ("LOKI_URL", "http://host:port"),
         ("LOKI_URL", "http://host/?a=b"),
         ("LOKI_URL", "http://[::1"),
+        ("LOKI_URL", "http://a..b"),
+        ("LOKI_ORG_ID", "租戶"),
         ("SERVICE_NAME", "x" * 2049),
         ("SERVICE_NAME", "é" * 1025),
         ("APIMON_CAPTURE_BODY", "ja"),
@@ -108,6 +110,11 @@ def test_a_value_that_does_not_parse_is_named_with_what_is_allowed(tmp_path: Pat
 def test_a_bad_value_in_dotenv_is_named_as_well(tmp_path: Path) -> None:
     with pytest.raises(SettingError, match=r"APIMON_SAMPLE='x' is not valid"):
         load(tmp_path, dotenv="APIMON_SAMPLE=x\n")
+
+
+def test_the_error_about_a_token_does_not_show_it(tmp_path: Path) -> None:
+    with pytest.raises(SettingError, match=r"LOKI_BEARER_TOKEN='\*\*\*'"):
+        load(tmp_path, {"LOKI_BEARER_TOKEN": "hunter2\n"})
 
 
 @pytest.mark.parametrize("url", ["ftp://user:hunter2@host", "user:hunter2@host:3100", "http://user:hunter2@"])

@@ -90,6 +90,22 @@ def test_passing_failures_are_retried_with_the_same_bytes(outcome: PushAnswer | 
     assert counts.last_error
 
 
+def test_transport_that_trips_over_its_own_header_is_retried_and_not_quoted() -> None:
+    class TrippingTransport(ScriptedTransport):
+        def push(self, body: bytes, timeout_s: float) -> PushAnswer:
+            if not self.bodies:
+                self.bodies.append(body)
+                raise ValueError("Invalid header value b'Bearer s3cret'")
+            return super().push(body, timeout_s)
+
+    transport = TrippingTransport()
+    shipper = make_shipper(transport)
+    shipper.put("one")
+    counts = shipper.drain()
+    assert transport.lines() == ["one"]
+    assert counts.last_error == "no push could be made: ValueError"
+
+
 def test_records_after_an_outage_come_behind_those_from_before() -> None:
     transport = ScriptedTransport(*[ConnectionRefusedError()] * 5)
     shipper = make_shipper(transport, replace(QUICK, batch_records=10))

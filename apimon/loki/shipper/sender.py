@@ -48,8 +48,12 @@ class Sender:
             self._account.retry()
         try:
             answer = self._transport.push(batch.body, self._timeout_s())
-        except Exception as exc:  # a header or a host name that can't be sent raises ValueError: no end for this thread
+        except OSError as exc:
             self._fail(batch, f"{type(exc).__name__}: {exc}", None)
+            return
+        except Exception as exc:  # whatever a transport trips over must not end this thread
+            # Its text is left out: it may quote the header that can't be sent, and so the credentials.
+            self._fail(batch, f"no push could be made: {type(exc).__name__}", None)
             return
         error = f"Loki answered {answer.status}: {' '.join(answer.body.split())[:300]}"
         if 200 <= answer.status < 300:
