@@ -66,6 +66,7 @@ def run_instant(source: EntrySource, expr: Expr, time_ns: int) -> QueryResult:
 
 def compile_sieve(expr: PipelineExpr) -> Sieve:
     """Return what the pipeline shows of one entry; raises UnsupportedQueryError."""
+    from apimon.loki.embedded.categories import categorize
     from apimon.loki.embedded.engine.line import LogLine
     from apimon.loki.embedded.engine.stages import compile_stage
 
@@ -76,6 +77,6 @@ def compile_sieve(expr: PipelineExpr) -> Sieve:
         line.load((labels, timestamp_ns, text, metadata))
         if not all(stage(line) for stage in stages):
             return None
-        return TailedEntry(timestamp_ns, line.text, line.merged())
+        return TailedEntry(*categorize(line))
 
     return sieve

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 
 from apimon.errors import UsageError
 from apimon.loki.embedded.batches import Accepted, StreamBatch, label_metadata
-from apimon.loki.model import Labels
+from apimon.loki.model import Labels, labels_key
+from apimon.loki.wire.answers import CategorizedEntry, merge_labels
 
 _MAX_QUEUED = 10_000
 _MAX_DROPPED = 1_000
@@ -19,11 +20,10 @@ _MAX_RECENT = 20_000
 
 @dataclass(frozen=True, slots=True)
 class TailedEntry:
-    """An entry as a tail shows it."""
+    """An entry as a tail shows it: its labels told apart, since some clients ask for them so."""
 
-    timestamp_ns: int
-    line: str
     labels: Labels
+    entry: CategorizedEntry
 
 
 EntryKey = tuple[int, str, tuple[tuple[str, str], ...]]
@@ -77,9 +77,9 @@ class Tail:
             self.arrived.clear()
 
 
-def key_of(entry: TailedEntry) -> EntryKey:
+def key_of(tailed: TailedEntry) -> EntryKey:
     """Return what makes two entries the same to their reader."""
-    return entry.timestamp_ns, entry.line, tuple(sorted(entry.labels.items()))
+    return tailed.entry.timestamp_ns, tailed.entry.line, labels_key(merge_labels(tailed.labels, tailed.entry))
 
 
 class TailHub:

@@ -39,6 +39,11 @@ class CategorizedStream:
     entries: list[CategorizedEntry]
 
 
+def merge_labels(labels: Labels, entry: CategorizedEntry) -> dict[str, str]:
+    """Return all labels of an entry of this stream, as a client sees them that doesn't ask for them apart."""
+    return {**entry.metadata, **labels, **entry.parsed}
+
+
 def encode_list(items: Sequence[object]) -> bytes:
     """Return a list of names, values or label sets; Loki leaves `data` out where there is none."""
     answer: dict[str, object] = {"status": "success"}
@@ -123,20 +128,25 @@ def encode_index_stats(streams: int, entries: int, size: int) -> bytes:
     return orjson.dumps({"streams": streams, "chunks": streams, "bytes": size, "entries": entries})
 
 
-def encode_tail_frame(entries: Sequence[tuple[Labels, int, str]], dropped: Sequence[tuple[Labels, int]]) -> str:
-    """Return one frame of a tail: entries as (labels, Unix ns, line) in their order, and what its reader missed.
+def encode_tail_frame(
+    entries: Sequence[tuple[Labels, CategorizedEntry]], dropped: Sequence[tuple[Labels, int]], *, categorized: bool
+) -> str:
+    """Return one frame of a tail: entries with their streams' labels, in their order, and what its reader missed.
 
-    Neighbours of one label set share a stream.
+    Neighbours of one label set share a stream; `categorized` leaves metadata and parsed labels with their entries.
     """
     streams: list[dict[str, object]] = []
-    values: list[tuple[str, str]] = []
+    values: list[tuple[object, ...]] = []
     last: Labels | None = None
-    for labels, timestamp_ns, line in entries:
+    for stream_labels, entry in entries:
+        labels = stream_labels if categorized else merge_labels(stream_labels, entry)
         if labels != last:
             last, values = labels, []
             streams.append({"stream": dict(labels), "values": values})
-        values.append((str(timestamp_ns), line))
+        values.append(_categorized_value(entry) if categorized else (str(entry.timestamp_ns), entry.line))
     frame: dict[str, object] = {"streams": streams}
+    if categorized:
+        frame["encodingFlags"] = [CATEGORIZE_LABELS]
     if dropped:
         frame["dropped_entries"] = [
             {"timestamp": str(timestamp_ns), "labels": format_labels(labels)} for labels, timestamp_ns in dropped

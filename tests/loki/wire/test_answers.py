@@ -8,7 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from apimon.loki.model import Entry, QueryResult, ResultType, Sample, Series, Stream
-from apimon.loki.wire.answers import encode_list, encode_result, encode_series_list, encode_tail_frame, format_value
+from apimon.loki.wire.answers import (
+    CategorizedEntry,
+    encode_list,
+    encode_result,
+    encode_series_list,
+    encode_tail_frame,
+    format_value,
+)
 
 
 def data_of(result: QueryResult) -> dict[str, object]:
@@ -72,7 +79,9 @@ def test_an_empty_list_has_no_data_and_an_empty_list_of_series_has() -> None:
 
 def test_neighbours_of_one_label_set_share_a_stream_in_a_frame() -> None:
     a, b = {"x": "a"}, {"x": "b"}
-    frame = json.loads(encode_tail_frame([(a, 1, "l1"), (dict(a), 2, "l2"), (b, 3, "l3"), (a, 4, "l4")], []))
+    lines = [(a, 1, "l1"), (dict(a), 2, "l2"), (b, 3, "l3"), (a, 4, "l4")]
+    entries = [(labels, CategorizedEntry(timestamp_ns, line, {}, {})) for labels, timestamp_ns, line in lines]
+    frame = json.loads(encode_tail_frame(entries, [], categorized=False))
     assert frame == {
         "streams": [
             {"stream": a, "values": [["1", "l1"], ["2", "l2"]]},
@@ -82,6 +91,18 @@ def test_neighbours_of_one_label_set_share_a_stream_in_a_frame() -> None:
     }
 
 
+def test_a_frame_keeps_metadata_and_parsed_labels_apart_where_that_is_asked_for() -> None:
+    entry = CategorizedEntry(1, "l", {"trace": "7"}, {"status": "200"})
+    merged = json.loads(encode_tail_frame([({"x": "a"}, entry)], [], categorized=False))
+    assert merged == {"streams": [{"stream": {"x": "a", "trace": "7", "status": "200"}, "values": [["1", "l"]]}]}
+    apart = json.loads(encode_tail_frame([({"x": "a"}, entry)], [], categorized=True))
+    categories = {"structuredMetadata": {"trace": "7"}, "parsed": {"status": "200"}}
+    assert apart == {
+        "streams": [{"stream": {"x": "a"}, "values": [["1", "l", categories]]}],
+        "encodingFlags": ["categorize-labels"],
+    }
+
+
 def test_a_frame_says_what_its_reader_missed() -> None:
-    frame = json.loads(encode_tail_frame([], [({"x": "a"}, 7)]))
+    frame = json.loads(encode_tail_frame([], [({"x": "a"}, 7)], categorized=False))
     assert frame == {"streams": [], "dropped_entries": [{"timestamp": "7", "labels": '{x="a"}'}]}

@@ -14,16 +14,15 @@ from apimon.loki.embedded.api.params import (
     read_params,
     read_range,
     read_step_ns,
+    wants_categories,
 )
 from apimon.loki.embedded.api.services import SERVICES
 from apimon.loki.embedded.evaluation import RangeQuery, parse_query, run_categorized, run_instant, run_range
 from apimon.loki.embedded.selection import StoreSource
 from apimon.loki.logql.nodes import PipelineExpr
 from apimon.loki.model import QueryResult
-from apimon.loki.wire.answers import CATEGORIZE_LABELS, encode_categorized, encode_result
+from apimon.loki.wire.answers import encode_categorized, encode_result
 from apimon.units import NS_PER_S
-
-_FLAGS_HEADER = "X-Loki-Response-Encoding-Flags"
 
 
 async def query_range(request: web.Request) -> web.Response:
@@ -47,7 +46,7 @@ async def query_range(request: web.Request) -> web.Response:
             f"the query time range exceeds the limit (query length: {hours}h, limit: {limit_hours}h): shorten the range"
         )
     expr = query.expr
-    if isinstance(expr, PipelineExpr) and CATEGORIZE_LABELS in request.headers.get(_FLAGS_HEADER, ""):
+    if isinstance(expr, PipelineExpr) and wants_categories(request):
         streams, stats = await services.queries.run(lambda source: run_categorized(source, query, expr))
         returned = sum(len(stream.entries) for stream in streams)
         return _json(encode_categorized(streams, stats.summary(returned)))

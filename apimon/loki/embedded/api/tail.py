@@ -1,19 +1,19 @@
 """`GET /loki/api/v1/tail`: a websocket that shows history first and then what comes."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 
 from aiohttp import WSCloseCode, web
 
 from apimon.errors import UsageError
-from apimon.loki.embedded.api.params import TimeRange, parse_time_ns, read_limit
+from apimon.loki.embedded.api.params import TimeRange, parse_time_ns, read_limit, wants_categories
 from apimon.loki.embedded.api.services import SERVICES, Services
-from apimon.loki.embedded.evaluation import RangeQuery, compile_sieve, parse_query, run_range
+from apimon.loki.embedded.evaluation import RangeQuery, compile_sieve, parse_query, run_categorized
 from apimon.loki.embedded.streams import matches_all
 from apimon.loki.embedded.tailing import Tail, TailedEntry, TailHub, key_of
 from apimon.loki.logql.nodes import PipelineExpr
 from apimon.loki.model import Direction
-from apimon.loki.wire.answers import encode_tail_frame
+from apimon.loki.wire.answers import encode_tail_frame, merge_labels
 from apimon.units import NS_PER_S
 
 _FRAME_ENTRIES = 100
@@ -38,7 +38,8 @@ async def tail(request: web.Request) -> web.StreamResponse:
         joined.forget({key_of(entry) for entry in history})
         socket = web.WebSocketResponse(heartbeat=_HEARTBEAT_S, compress=False)
         await socket.prepare(request)
-        await _follow(socket, services.tails, joined, history, delay_s)
+        sender = _Sender(socket, categorized=wants_categories(request))
+        await _follow(socket, services.tails, _send_all(sender, joined, history, delay_s))
     finally:
         services.tails.leave(joined)
     return socket
@@ -60,19 +61,13 @@ async def _read_history(
         now_ns + services.ingest_limits.reject_newer_ns + 1,
     )
     query = RangeQuery(expr, times.start_ns, times.end_ns, NS_PER_S, limit, Direction.BACKWARD)
-    result, _ = await services.queries.run(lambda source: run_range(source, query))
-    found = [
-        TailedEntry(entry.timestamp_ns, entry.line, stream.labels)
-        for stream in result.streams
-        for entry in reversed(stream.entries)
-    ]
-    return sorted(found, key=lambda entry: entry.timestamp_ns)
+    streams, _ = await services.queries.run(lambda source: run_categorized(source, query, expr))
+    found = [TailedEntry(stream.labels, entry) for stream in streams for entry in reversed(stream.entries)]
+    return sorted(found, key=lambda tailed: tailed.entry.timestamp_ns)
 
 
-async def _follow(
-    socket: web.WebSocketResponse, hub: TailHub, joined: Tail, history: Sequence[TailedEntry], delay_s: int
-) -> None:
-    works = (_send_all(socket, joined, history, delay_s), _receive_all(socket), hub.closed.wait())
+async def _follow(socket: web.WebSocketResponse, hub: TailHub, sending: Coroutine[object, object, None]) -> None:
+    works = (sending, _receive_all(socket), hub.closed.wait())
     tasks = [asyncio.ensure_future(work) for work in works]
     try:
         await asyncio.wait(tasks, timeout=_MAX_DURATION_S, return_when=asyncio.FIRST_COMPLETED)
@@ -92,16 +87,24 @@ async def _receive_all(socket: web.WebSocketResponse) -> None:
         pass
 
 
-async def _send_all(socket: web.WebSocketResponse, joined: Tail, history: Sequence[TailedEntry], delay_s: int) -> None:
+class _Sender:
+    """Writes frames in the form that the client asked for."""
+
+    def __init__(self, socket: web.WebSocketResponse, *, categorized: bool) -> None:
+        self._socket = socket
+        self._categorized = categorized
+
+    async def send(self, entries: Sequence[TailedEntry], dropped: Sequence[TailedEntry]) -> None:
+        shown = [(tailed.labels, tailed.entry) for tailed in entries]
+        missed = [(merge_labels(tailed.labels, tailed.entry), tailed.entry.timestamp_ns) for tailed in dropped]
+        await self._socket.send_str(encode_tail_frame(shown, missed, categorized=self._categorized))
+
+
+async def _send_all(sender: _Sender, joined: Tail, history: Sequence[TailedEntry], delay_s: int) -> None:
     for first in range(0, len(history), _FRAME_ENTRIES):
-        await _send(socket, history[first : first + _FRAME_ENTRIES], [])
+        await sender.send(history[first : first + _FRAME_ENTRIES], [])
     while True:
         await joined.arrived.wait()
         if delay_s:
             await asyncio.sleep(delay_s)
-        await _send(socket, *joined.take(_FRAME_ENTRIES))
-
-
-async def _send(socket: web.WebSocketResponse, entries: Sequence[TailedEntry], dropped: Sequence[TailedEntry]) -> None:
-    shown = [(entry.labels, entry.timestamp_ns, entry.line) for entry in entries]
-    await socket.send_str(encode_tail_frame(shown, [(entry.labels, entry.timestamp_ns) for entry in dropped]))
+        await sender.send(*joined.take(_FRAME_ENTRIES))

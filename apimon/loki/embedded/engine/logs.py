@@ -1,5 +1,6 @@
 """Log queries: the entries that a pipeline lets through, by the streams that they make."""
 
+from collections.abc import Iterator
 from itertools import chain
 
 from apimon.loki.embedded.engine.line import LogLine
@@ -23,21 +24,33 @@ def run_log_query(
     `interval_ns` keeps only entries that are at least so far from the one kept before. Streams are ordered by their
     labels as Loki prints them, the entries of a stream by the direction.
     """
-    pipeline = Pipeline(expr)
     grouped = _Streams()
+    for line in select_lines(source, expr, start_ns, end_ns, limit, direction, interval_ns):
+        grouped.add(line)
+    return grouped.result()
+
+
+def select_lines(
+    source: EntrySource,
+    expr: PipelineExpr,
+    start_ns: int,
+    end_ns: int,
+    limit: int,
+    direction: Direction,
+    interval_ns: int,
+) -> Iterator[LogLine]:
+    """Yield the lines that `run_log_query` returns, in the direction's order: one object, loaded anew each time."""
+    pipeline, line = Pipeline(expr), LogLine()
     count, last_ns = 0, None
-    line = LogLine()
-    end_ns = max(end_ns, start_ns + 1)
-    for row in chain.from_iterable(pipeline.select(source, start_ns, end_ns, direction)):
+    for row in chain.from_iterable(pipeline.select(source, start_ns, max(end_ns, start_ns + 1), direction)):
         if interval_ns and last_ns is not None and abs(row[1] - last_ns) < interval_ns:
             continue
         line.load(row)
         if pipeline.run(line):
-            grouped.add(line)
+            yield line
             count, last_ns = count + 1, row[1]
             if count == limit:
-                break
-    return grouped.result()
+                return
 
 
 class _Streams:
