@@ -20,7 +20,7 @@ from apimon.server.monitoring.failure import Failure
 from apimon.server.monitoring.headers import HeaderJson, RequestHeaders, read_request_headers
 from apimon.server.monitoring.identity import Identity, clean_user_id, identify
 from apimon.server.monitoring.record import BackgroundRecord, Record, RequestRecord
-from apimon.server.monitoring.redaction import redact_json, redact_query, redact_text
+from apimon.server.monitoring.redaction import redact_json, redact_path, redact_query, redact_text
 from apimon.server.monitoring.route import RouteMatch
 
 RECORD_VERSION = 1
@@ -59,7 +59,7 @@ class LineEncoder:
         headers = read_request_headers(record.headers)
         identity = _identify(record, headers)
         duration_ms = record.duration_ns // 1000 / 1000
-        path = record.path[:TEXT_LIMIT]
+        path = redact_path(record.path[:TEXT_LIMIT])
         line: dict[str, Any] = {
             "message": f"{method} {path} {status} {duration_ms:.1f}ms",
             "method": method,
@@ -71,7 +71,7 @@ class LineEncoder:
             "request_bytes": record.request_bytes or _declared_length(headers),
             "response_bytes": record.response_bytes,
             "client_ip": record.client[0] if record.client else "",
-            "user_agent": headers.user_agent.decode("latin-1")[:TEXT_LIMIT],
+            "user_agent": redact_text(headers.user_agent.decode("latin-1")[:TEXT_LIMIT]),
             "user_id": _user_of(record, headers),
             "request_id": identity.request_id,
             "trace_id": identity.trace_id,
@@ -112,11 +112,12 @@ class LineEncoder:
         headers = read_request_headers(request.headers)
         identity = _identify(request, headers)
         exception = _describe(failure)
+        path = redact_path(request.path[:TEXT_LIMIT])
         line: dict[str, Any] = {
-            "message": f"{method} {request.path[:TEXT_LIMIT]} background {failure.type}: {exception['message']}",
+            "message": f"{method} {path} background {failure.type}: {exception['message']}",
             "event": "background",
             "method": method,
-            "path": request.path[:TEXT_LIMIT],
+            "path": path,
             "endpoint": endpoint,
             "status_code": int(request.status),
             "user_id": _user_of(request, headers),

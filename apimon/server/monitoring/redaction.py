@@ -13,25 +13,48 @@ REDACTED = "[redacted]"
 TOO_DEEP = "[too deep]"
 
 _NAMES = (
-    r"pass(?:word|wd|phrase|code)|(?<![a-z])pass(?![a-z])|pwd|secret|token|(?:api|access|private)[-_. ]?key|"
-    r"auth(?!or(?!iz))|credential|cookie|session|csrf|xsrf|jwt|bearer|signature|card[-_. ]?num|"
-    r"(?<![a-z])(?:sig|otp|pin|cvv|cvc|ssn|iban|sid|pan|key)(?![a-z])"
+    r"pass(?:wor[dt]|wd|phrase|code)|(?<![a-z])pass(?![a-z])|pwd|pswd|contrase|密[碼码]|secret|token|mnemonic|"
+    r"(?:api|access|private)[-_. ]?key|(?:sms|verification|security|[2m]fa)[-_. ]?code|"
+    r"auth(?!or(?!iz))|credential|cookie|session|csrf|xsrf|jwt|bearer|signature|"
+    r"(?<![a-z])(?:sig|t?otp|pin|pw|creds?|card|cvv|cvc|ssn|iban|sid|pan|key)(?![a-z])|card[-_. ]?num"
 )
 _NAME = re.compile(_NAMES, re.IGNORECASE)
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _MAX_DEPTH = 32
+_MAX_ENCODINGS = 3
+"""How often a query's value is decoded in search of a secret: a URL in a URL in a URL."""
 
-# Each pattern may begin only where a word does: beginning at every character of a long one takes quadratic time.
+# Each pattern may begin only where a word does, and goes on for a bounded length where it may fail at the end: else a
+# long text takes quadratic time.
+_KNOWN_TOKENS = r"gh[pousr]_\w{16,}|github_pat_\w+|xox[abeprs]-[\w-]+|(?:AKIA|ASIA)[0-9A-Z]{16}|AIza[\w-]{30,}|glpat-[\w-]+"
 _CREDENTIALS = re.compile(
-    r"(?P<scheme>\b(?:bearer|basic|digest|token|apikey)\s+)[\w.~+/=-]{6,}"
-    r"|(?<![\w-])eyJ[\w-]{5,}\.[\w-]+(?:\.[\w-]*)?"
-    r"|(?P<url>(?<![a-z0-9+.-])[a-z][a-z0-9+.-]*://)[^\s/@'\"]*@",
+    r"(?P<header>(?:authorization|cookie)['\"]?\s*:\s*(?:b?['\"])?)[^\s'\"][^\r\n'\"]*"
+    r"|(?P<scheme>\b(?:bearer|basic|digest|token|apikey)\s+)[\w.~+/=-]{6,}"
+    r"|(?<![\w-])(?:eyJ[\w-]{5,}\.[\w-]+(?:\.[\w-]*)?|[spr]k[-_](?:live|test|proj|ant)[-_][\w-]+|" + _KNOWN_TOKENS + ")"
+    # A password may hold @ and /, unless what follows the colon looks like a port.
+    r"|(?P<url>(?<![a-z0-9+.-])[a-z][a-z0-9+.-]*://)"
+    r"(?:[^\s/@:'\"]*:(?!\d{1,5}/)[^\s'\"]{0,500}|[^\s/'\"]{0,500})@"
+    r"|(?P<relative>(?<![:\w])//)[^\s/:@'\"]{1,500}:[^\s/@'\"]{1,500}@",
     re.IGNORECASE,
 )
-_ASSIGNMENT = re.compile(r"(?<![\w.-])(?P<key>[\w.-]+)['\"]?\]?\s*(?:=(?!=)|:(?!//))\s*")
-_VALUE = re.compile(r"\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'|[^\s,;&(){}\[\]]+")
+_ASSIGNMENT = re.compile(
+    r"(?<![\w.-])(?:--(?P<flag>[\w-]+)\s+(?=[^-\s])"  # --password x
+    r"|(?P<key>[\w.-]+)(?:"
+    r"\\*['\"]?\]?\s*(?:=>|=(?!=)|:(?!//)|%3[AaDd])\s*"  # password=x, "password": x, headers['password'] = x
+    r"|['\"],\s*(?=b?['\"])"  # ('password', 'x'), and arguments in a list
+    r"|>(?=[^\s<])"  # <password>x
+    r"|\s+is\s+(?=['\"])))"
+)
+_VALUE = re.compile(
+    r"b?\"(?:[^\"\\]|\\.)*\"|b?'(?:[^'\\]|\\.)*'|(?P<quote>\\+['\"]).{0,500}?(?P=quote)"
+    # A bracket is followed to its line's end at most: the next lines of a traceback are worth more.
+    r"|[^\s,;&<(){}\[\]]+(?:\([^)\n]*\)?)?|\([^)\n]*\)?|\[[^\]\n]*\]?|\{[^}\n]*\}?"
+)
+_INPUTS = frozenset({"input", "input_value"})
+"""What pydantic calls the value that it refuses in the text of its errors; the field may be a secret's."""
 _PARAMETER = re.compile(r"[^&;]+")
-_QUICK = re.compile(rf"{_NAMES}|eyJ|://[^\s/]*@|basic|digest", re.IGNORECASE)
+_QUICK = re.compile(rf"{_NAMES}|{_KNOWN_TOKENS}|[spr]k[-_]|eyJ|//[^\s/]*@|://|basic|digest|input", re.IGNORECASE)
+_QUICK_PATH = re.compile(r"[=:\s@]|eyJ|[spr]k[-_]|" + _KNOWN_TOKENS)
 
 
 @lru_cache(maxsize=4096)
@@ -46,6 +69,11 @@ def redact_text(text: str) -> str:
         return text
     text = _CREDENTIALS.sub(_replace_credentials, text)
     return _redact_assignments(text)
+
+
+def redact_path(path: str) -> str:
+    """Return a path without the secrets that its form gives away (`/a;token=x`); fast, since every record has one."""
+    return path if _QUICK_PATH.search(path) is None else redact_text(path)
 
 
 def redact_query(query: str) -> str:
@@ -73,7 +101,12 @@ def redact_json(value: object, depth: int = 0) -> object:
         return TOO_DEEP
     if isinstance(value, list):
         return [redact_json(item, depth + 1) for item in value]
-    return {key: REDACTED if is_secret_name(key) else redact_json(item, depth + 1) for key, item in value.items()}
+    if isinstance(name := value.get("name"), str) and is_secret_name(name) and "value" in value:
+        value = {**value, "value": REDACTED}
+    return {
+        redact_text(key): REDACTED if is_secret_name(key) else redact_json(item, depth + 1)
+        for key, item in value.items()
+    }
 
 
 def redact_headers(headers: Mapping[str, str]) -> dict[str, str]:
@@ -85,16 +118,18 @@ _URL_HEADERS = frozenset({"location", "referer", "origin", "content-location"})
 
 
 def _replace_credentials(match: re.Match[str]) -> str:
-    if match["url"]:
-        return f"{match['url']}{REDACTED}@"
-    return f"{match['scheme'] or ''}{REDACTED}"
+    if slashes := match["url"] or match["relative"]:
+        return f"{slashes}{REDACTED}@"
+    return f"{match['header'] or match['scheme'] or ''}{REDACTED}"
 
 
 def _redact_assignments(text: str) -> str:
     parts, done = [], 0
     for match in _ASSIGNMENT.finditer(text):
         # The value is looked at only now: what looks like one may hold the next assignment (`db: password=x`).
-        if match.start() >= done and is_secret_name(match["key"]) and (value := _VALUE.match(text, match.end())):
+        key = match["flag"] or match["key"]
+        is_secret = is_secret_name(key) or key in _INPUTS
+        if match.start() >= done and is_secret and (value := _VALUE.match(text, match.end())):
             parts += [text[done : value.start()], REDACTED]
             done = value.end()
     return "".join([*parts, text[done:]])
@@ -108,4 +143,8 @@ def _replace_parameter(match: re.Match[str]) -> str:
 
 
 def _holds_secret(value: str) -> bool:
-    return redact_text(value) != value
+    for _ in range(_MAX_ENCODINGS):
+        if redact_text(value) != value:
+            return True
+        value = unquote_plus(value)
+    return False

@@ -181,10 +181,11 @@ async def test_no_secret_leaves() -> None:
             (b"cookie", f"sid={secret}".encode()),
             (b"x-api-key", secret.encode()),
             (b"referer", f"http://h/?access_token={secret}".encode()),
+            (b"user-agent", f"probe (token={secret})".encode()),
             (b"content-type", b"application/json"),
         ],
     }
-    await call(monitored, "/", body=json.dumps(body).encode(), **request)
+    await call(monitored, f"/a;token={secret}", body=json.dumps(body).encode(), **request)
     with pytest.raises(ValueError, match="db"):
         await call(monitored, "/fail", body=json.dumps(body).encode(), **request)
     await drain(monitored)

@@ -13,6 +13,7 @@ from apimon.server.monitoring.redaction import (
     is_secret_name,
     redact_headers,
     redact_json,
+    redact_path,
     redact_query,
     redact_text,
     redact_url,
@@ -49,6 +50,8 @@ def test_other_names_are_not(name: str) -> None:
         ("q=hello+world&flag", "q=hello+world&flag"),
         ("q=%E7%AD%86", "q=%E7%AD%86"),
         ("token=", "token=[redacted]"),
+        ("user%5Bpassword%5D=x", "user%5Bpassword%5D=[redacted]"),
+        ("next=%252Fcb%253Ftoken%253Dabc", "next=[redacted]"),
     ],
 )
 def test_query(query: str, expected: str) -> None:
@@ -62,6 +65,7 @@ def test_query(query: str, expected: str) -> None:
         ("https://ann:hunter2@host/x?code=1", f"https://{REDACTED}@host/x?code=1"),
         ("/cb#access_token=abc&state=1", f"/cb#access_token={REDACTED}&state=1"),
         ("/reset?token=abc", f"/reset?token={REDACTED}"),
+        ("//ann:hunter2@host/x", f"//{REDACTED}@host/x"),
     ],
 )
 def test_url(url: str, expected: str) -> None:
@@ -83,6 +87,23 @@ def test_url(url: str, expected: str) -> None:
         "postgres://app:sEcReT123@db/shop",
         'api_key = "a\\"sEcReT123"',
         "headers['x-api-key'] = 'sEcReT123'",
+        "Authorization: Custom sEcReT123",
+        "Cookie: a=b; theme=sEcReT123",
+        "(b'x-api-key', b'sEcReT123')",
+        "{'password': ['sEcReT123']}",
+        "Login(password=SecretStr('sEcReT123'))",
+        "postgresql://app:p@sEcReT123@db/shop",
+        "postgresql://app:p/sEcReT123@db/shop",
+        "to //app:sEcReT123@host/x",
+        "Command '['mysql', '--password', 'sEcReT123']' failed",
+        "mysql --password sEcReT123 -h db",
+        "password\n  String should be longer [type=string_too_short, input_value='sEcReT123', input_type=str]",
+        r'{"payload": "{\"password\": \"a sEcReT123\"}"}',
+        "<password>sEcReT123</password>",
+        "token%3DsEcReT123",
+        "api_key is 'sEcReT123'",
+        "密碼=sEcReT123",
+        "no such key: ghp_sEcReT1230000000000",
     ],
 )
 def test_text_loses_its_secrets(text: str) -> None:
@@ -95,6 +116,26 @@ def test_text_loses_its_secrets(text: str) -> None:
 )
 def test_text_without_secrets_stays(text: str) -> None:
     assert redact_text(text) == text or text == "Basic English"
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("/a;jsessionid=abc/b", f"/a;jsessionid={REDACTED}"),
+        ("/verify/eyJhbGciOi.sEcReT123.sig", f"/verify/{REDACTED}"),
+        ("/npm/@scope/package:latest", "/npm/@scope/package:latest"),
+    ],
+)
+def test_path(path: str, expected: str) -> None:
+    assert redact_path(path) == expected
+
+
+def test_json_keys_and_named_values_are_read_too() -> None:
+    assert redact_json({"Bearer sEcReT123": 1, "f": [{"name": "password", "value": 7}], "card": {"number": 4}}) == {
+        f"Bearer {REDACTED}": REDACTED,
+        "f": [{"name": "password", "value": REDACTED}],
+        "card": REDACTED,
+    }
 
 
 JSON: st.SearchStrategy[Any] = st.recursive(
