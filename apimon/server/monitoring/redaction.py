@@ -26,7 +26,7 @@ _MAX_ENCODINGS = 3
 
 # Each pattern may begin only where a word does, and goes on for a bounded length where it may fail at the end: else a
 # long text takes quadratic time.
-_KNOWN_TOKENS = r"gh[pousr]_\w{16,}|github_pat_\w+|xox[abeprs]-[\w-]+|(?:AKIA|ASIA)[0-9A-Z]{16}|AIza[\w-]{30,}|glpat-[\w-]+"
+_KNOWN_TOKENS = r"gh[pousr]_\w{16,}|github_pat_\w+|xox[abeprs]-[\w-]+|glpat-[\w-]+|A[KS]IA[0-9A-Z]{16}|AIza[\w-]{30,}"
 _CREDENTIALS = re.compile(
     r"(?P<header>(?:authorization|cookie)['\"]?\s*:\s*(?:b?['\"])?)[^\s'\"][^\r\n'\"]*"
     r"|(?P<scheme>\b(?:bearer|basic|digest|token|apikey)\s+)[\w.~+/=-]{6,}"
