@@ -1,21 +1,26 @@
 """The journal: what was accepted, on disk before it is acknowledged, in the order it is stored.
 
-A folder of files `journal-<number>.log`, each a magic word and then frames: length and CRC-32 of the payload (4 bytes
-each, little-endian), payload. Only the last file grows. A crash can tear only frames that were never acknowledged, at
-the end of the last file; they are cut. It knows nothing of what the payloads say.
+A folder of files `journal-<number>.log`, each a magic word and then frames: a mark, length and CRC-32 of the payload
+(4 bytes each, little-endian), payload. Only the last file grows, and each frame is on the disk before the next is
+begun: a crash can tear only the very last frame, which was never acknowledged and is cut. A damaged frame with a whole
+one anywhere behind it was acknowledged, and is an error. It knows nothing of what the payloads say.
 """
 
 import os
 import struct
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from apimon.errors import StoreError
 
-MAGIC = b"apimonJ1"
-_HEAD = struct.Struct("<II")
+MAGIC = b"apimonJ2"
+_MARK = b"\xf5frm"
+"""Where a frame begins. No zeros, with which file systems fill what a crash left; no valid UTF-8, as lines are."""
+_HEAD = struct.Struct("<4sII")
+_CHECKSUM_START = zlib.crc32(_MARK)
+"""Not 0: a mark before zeros must not be the frame of an empty payload."""
 _ROTATE_BYTES = 32 << 20
 
 
@@ -63,7 +68,7 @@ class Journal:
     def replay(self, since: Position) -> Iterator[tuple[bytes, Position]]:
         """Yield every payload that starts at or after `since`, with the position after it; cut a torn end.
 
-        Raises StoreError where a frame is damaged that isn't at the end of the last file.
+        Raises StoreError where a frame is damaged that isn't the last one of the last file.
         """
         numbers = self._numbers()
         for number in numbers:
@@ -76,7 +81,7 @@ class Journal:
                 yield payload, Position(number, end)
                 offset = end
             if offset < len(data):
-                if number != numbers[-1]:
+                if number != numbers[-1] or _holds_frame(data, offset):
                     raise StoreError(
                         f"the journal {path} is damaged at byte {offset}: restore the folder from a copy, or move "
                         f"{self._folder} away to start with an empty store"
@@ -93,15 +98,15 @@ class Journal:
                 f"cannot create {self._path(number)}: {exc.strerror}; make room or check its rights"
             ) from exc
 
-    def append(self, payloads: Sequence[bytes]) -> list[Position]:
-        """Write the payloads and return, once all are on the disk, the position after each.
+    def append(self, payload: bytes) -> Position:
+        """Write the payload and return, once it is on the disk, the position after it.
 
-        Raises StoreError; then none of them will ever be replayed.
+        Raises StoreError; then it will never be replayed.
         """
         try:
             if self._position.offset > self._rotate_bytes:
                 self._start_file(self._position.number + 1)
-            return self._write(payloads)
+            return self._write(payload)
         except OSError as exc:
             raise StoreError(
                 f"cannot write the journal in {self._folder}: {exc.strerror or exc}; make room there"
@@ -122,24 +127,18 @@ class Journal:
             for number in self._numbers():
                 self._path(number).unlink(missing_ok=True)
 
-    def _write(self, payloads: Sequence[bytes]) -> list[Position]:
-        number, offset = self._position.number, self._position.offset
-        start, ends = offset, []
-        parts: list[bytes] = []
-        for payload in payloads:
-            parts += (_HEAD.pack(len(payload), zlib.crc32(payload)), payload)
-            offset += _HEAD.size + len(payload)
-            ends.append(Position(number, offset))
+    def _write(self, payload: bytes) -> Position:
+        start = self._position.offset
         try:
-            self._disk.write(self._fd, b"".join(parts))
+            self._disk.write(self._fd, _HEAD.pack(_MARK, len(payload), zlib.crc32(payload, _CHECKSUM_START)) + payload)
             self._disk.sync(self._fd)
         except OSError:
             # What reached the file must not be replayed: its sender was told that it isn't stored.
             os.ftruncate(self._fd, start)
             os.lseek(self._fd, start, os.SEEK_SET)
             raise
-        self._position = Position(number, offset)
-        return ends
+        self._position = Position(self._position.number, start + _HEAD.size + len(payload))
+        return self._position
 
     def _start_file(self, number: int) -> None:
         fd = os.open(self._path(number), os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
@@ -174,14 +173,30 @@ def sync_folder(folder: Path) -> None:
 def _frames(data: bytes, offset: int) -> Iterator[tuple[bytes, int]]:
     if not data.startswith(MAGIC):
         return
-    while offset + _HEAD.size <= len(data):
-        size, checksum = _HEAD.unpack_from(data, offset)
-        end = offset + _HEAD.size + size
-        payload = data[offset + _HEAD.size : end]
-        if end > len(data) or zlib.crc32(payload) != checksum:
-            return
-        yield payload, end
-        offset = end
+    while (payload := _frame_at(data, offset)) is not None:
+        offset += _HEAD.size + len(payload)
+        yield payload, offset
+
+
+def _frame_at(data: bytes, offset: int) -> bytes | None:
+    """Return the payload of the whole frame that begins at `offset`, None where none does."""
+    if offset + _HEAD.size > len(data):
+        return None
+    mark, size, checksum = _HEAD.unpack_from(data, offset)
+    start = offset + _HEAD.size
+    if mark != _MARK or start + size > len(data):
+        return None
+    payload = data[start : start + size]
+    return payload if zlib.crc32(payload, _CHECKSUM_START) == checksum else None
+
+
+def _holds_frame(data: bytes, offset: int) -> bool:
+    """Return whether a whole frame begins anywhere at or behind `offset`."""
+    while (offset := data.find(_MARK, offset)) >= 0:
+        if _frame_at(data, offset) is not None:
+            return True
+        offset += 1
+    return False
 
 
 def _cut(path: Path, offset: int) -> None:

@@ -55,13 +55,14 @@ class _Waiting:
     """What is durable and not folded: shared by the committing and the folding thread, under `changed`."""
 
     changed: threading.Condition = field(default_factory=threading.Condition)
-    pushes: deque[tuple[Accepted, Position]] = field(default_factory=deque)
+    groups: deque[tuple[Accepted, Position]] = field(default_factory=deque)
+    """Pushes that got durable together, with the journal's position after them."""
     entries: int = 0
     added: int = 0
-    """Pushes ever added; a reader waits until `folded` has come so far."""
+    """Groups ever added; a reader waits until `folded` has come so far."""
     folded: int = 0
     wanted: int = 0
-    """A reader wants everything up to this push folded at once."""
+    """A reader wants everything up to this group folded at once."""
     failures: int = 0
     failure: StoreError | None = None
     """Why the last attempt to fold failed; None after one that didn't."""
@@ -128,7 +129,7 @@ class Store:
         self._folder.join()
         self._database.close()
         if self._journal is not None:
-            self._journal.close(delete=not self._waiting.pushes)
+            self._journal.close(delete=not self._waiting.groups)
 
     def _open_journal(self, folder: Path, disk: Disk | None) -> Journal:
         journal = Journal(folder, disk=disk)
@@ -136,16 +137,16 @@ class Store:
             accepted = decode_accepted(payload, self.catalog)
             for batch in accepted:
                 batch.stream.widen(min(batch.timestamps), max(batch.timestamps))
-            self._add([(accepted, position)])
+            self._add(accepted, position)
         journal.open(self._folded_to)
         return journal
 
-    def _add(self, pushes: list[tuple[Accepted, Position]]) -> None:
+    def _add(self, accepted: Accepted, position: Position) -> None:
         waiting = self._waiting
         with waiting.changed:
-            waiting.pushes.extend(pushes)
-            waiting.added += len(pushes)
-            waiting.entries += sum(count_entries(accepted) for accepted, _ in pushes)
+            waiting.groups.append((accepted, position))
+            waiting.added += 1
+            waiting.entries += count_entries(accepted)
             waiting.changed.notify_all()
 
     def _commit_forever(self) -> None:
@@ -165,9 +166,9 @@ class Store:
     def _commit(self, group: "list[tuple[Accepted, Future[None]]]") -> None:
         try:
             self._wait_for_room()
-            pushes = [accepted for accepted, _ in group]
-            positions = self._journal.append([encode_accepted(push) for push in pushes]) if self._journal else None
-            self._add(list(zip(pushes, positions or [START] * len(pushes), strict=True)))
+            # One frame, since they get durable together: the journal takes a torn frame for one never acknowledged.
+            batches = [batch for accepted, _ in group for batch in accepted]
+            self._add(batches, self._journal.append(encode_accepted(batches)) if self._journal else START)
         except Exception as exc:  # whatever it is, every sender has to hear of it, and the thread has to live
             for _, done in group:
                 done.set_exception(exc)
@@ -188,9 +189,9 @@ class Store:
         while True:
             with waiting.changed:
                 waiting.changed.wait_for(self._should_fold, timeout=tuning.fold_after_s)
-                closing, due = waiting.closing, bool(waiting.pushes)
+                closing, due = waiting.closing, bool(waiting.groups)
             folded = self._fold() if due else True
-            if closing and (not folded or not waiting.pushes):
+            if closing and (not folded or not waiting.groups):
                 return
             if time.monotonic() >= next_cleaning_s:
                 self._clean()
@@ -206,9 +207,9 @@ class Store:
 
     def _fold(self) -> bool:
         waiting = self._waiting
-        pushes = self._take_fold()
-        position = pushes[-1][1]
-        batches = [batch for accepted, _ in pushes for batch in accepted if batch.lines]
+        groups = self._take_fold()
+        position = groups[-1][1]
+        batches = [batch for accepted, _ in groups for batch in accepted if batch.lines]
         try:
             rows = collect_rows(batches, self._newest, self._database.existing)
             streams = list({batch.stream.id: batch.stream for batch in batches}.values())
@@ -221,9 +222,9 @@ class Store:
             return False
         self._folded_to = position
         with waiting.changed:
-            for _ in pushes:
-                waiting.entries -= count_entries(waiting.pushes.popleft()[0])
-            waiting.folded += len(pushes)
+            for _ in groups:
+                waiting.entries -= count_entries(waiting.groups.popleft()[0])
+            waiting.folded += len(groups)
             waiting.failure = None
             waiting.changed.notify_all()
         if self._journal is not None:
@@ -234,9 +235,9 @@ class Store:
         # As much as one fold should hold in memory; what is taken stays in the queue until it is in the database.
         taken, entries = [], 0
         with self._waiting.changed:
-            for push in self._waiting.pushes:
-                taken.append(push)
-                entries += count_entries(push[0])
+            for group in self._waiting.groups:
+                taken.append(group)
+                entries += count_entries(group[0])
                 if entries >= 2 * self._tuning.fold_entries:
                     break
         return taken
