@@ -17,7 +17,11 @@ class LineFormatter(logging.Formatter):
         """Return the record as text without an end of line."""
         exc = record.exc_info[1] if record.exc_info else None
         # Loggers that are heard without us, in the user's own app, sign for themselves.
-        message = " ".join(record.getMessage().split()).removeprefix("apimon: ")
+        text = record.getMessage()
+        if text.startswith("Traceback ") and not self._tracebacks:
+            # An app's failure to start or to end comes as a text: its last line says what it was.
+            text = text.rstrip().rpartition("\n")[2]
+        message = " ".join(text.split()).removeprefix("apimon: ")
         if exc is None:
             return f"apimon: {message}"
         line = f"apimon: {message}: {type(exc).__name__}: {' '.join(str(exc).split())}"

@@ -30,6 +30,11 @@ def test_a_traceback_is_printed_where_it_is_asked_for() -> None:
     assert lines[1] == "Traceback (most recent call last):"
 
 
+def test_a_traceback_that_comes_as_a_text_is_its_last_line() -> None:
+    text = 'Traceback (most recent call last):\n  File "app.py", line 1\nValueError: why\n'
+    assert LineFormatter(tracebacks=False).format(record_of(None, text)) == "apimon: ValueError: why"
+
+
 @pytest.mark.parametrize("message", ["it is away", "apimon: it is away"])
 def test_a_line_is_signed_once(message: str) -> None:
     assert LineFormatter(tracebacks=False).format(record_of(None, message)) == "apimon: it is away"
