@@ -45,6 +45,8 @@ def serve(
       apimon serve --seed 1 --delay-scale 0 --stock-failure 0
       apimon serve --loki https://logs.example.com --service my-shop
     """  # noqa: D301 (Typer's mark for lines that stay as they are)
+    if not host:
+        raise UsageError("--host '' is not valid: allowed is an address of this machine, 0.0.0.0 for all of them")
     settings = read_settings(loki, defaults=_DEFAULTS)
     settings = replace(
         settings,

@@ -1,6 +1,7 @@
 """The calls of `apimon smoke`: every endpoint of the shop once, the error cases too, and what each should answer."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -89,5 +90,7 @@ async def _make_call(session: aiohttp.ClientSession, base_url: str, call: Call) 
 
 def _explain_connection(exc: Exception) -> str:
     if isinstance(exc, aiohttp.ClientConnectorError):
-        return exc.os_error.strerror or str(exc.os_error)
+        number = exc.os_error.errno
+        # asyncio's own text names its call and the address, not the reason.
+        return os.strerror(number).lower() if number and number > 0 else exc.os_error.strerror or str(exc.os_error)
     return f"no connection within {_CONNECT_TIMEOUT_S:g} s"

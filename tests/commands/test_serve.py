@@ -4,7 +4,8 @@ import pytest
 
 from apimon.cli import run
 from apimon.server import runner
-from apimon.server.runner import Say, ServeConfig
+from apimon.server.recording import Say
+from apimon.server.runner import ServeConfig
 
 
 @pytest.fixture
@@ -26,6 +27,7 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[ServeConfig]:
         (["--port", "-1"], "--port"),
         (["--port", "http"], "--port"),
         (["--workers", "0"], "--workers"),
+        (["--host", ""], "--host '' is not valid"),
         (["--seed", "x"], "--seed"),
         (["--delay-scale", "-1"], "--delay-scale -1.0 is not valid: allowed is a number from 0 on"),
         (["--delay-scale", "nan"], "--delay-scale nan is not valid"),

@@ -87,7 +87,7 @@ def test_no_server_exits_3_with_one_line(capsys: pytest.CaptureFixture[str]) -> 
     assert run(["smoke", url]) == 3
     printed = capsys.readouterr()
     assert printed.out == ""
-    assert printed.err.startswith(f"error: no server at {url}: ")
+    assert printed.err.startswith(f"error: no server at {url}: connection refused; ")
     assert printed.err.count("\n") == 1
 
 
