@@ -51,6 +51,8 @@ $(VENV)/bin/python:
 $(VENV)/.%: %.lock pyproject.toml | $(VENV)/bin/python
 	$(PIP) --require-hashes -r $<
 	$(PIP) --no-deps --no-build-isolation -e .
+	# Where PYTHONDONTWRITEBYTECODE is set every command would compile its modules anew.
+	$(BIN)/python -m compileall -q apimon
 	@touch $@
 
 clean:

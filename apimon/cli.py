@@ -71,9 +71,11 @@ def run(args: Sequence[str]) -> int:
         # How Typer ends when the reader of our output has gone: to us that is no error.
         if not isinstance(exc.__context__, BrokenPipeError):
             raise
-        return _drop_output()
+        _drop_output()
+        return ExitCode.OK
     except BrokenPipeError:
-        return _drop_output()
+        _drop_output()
+        return ExitCode.OK
     except (KeyboardInterrupt, typer.Abort):
         return ExitCode.INTERRUPTED
     except typer.TyperException as exc:
@@ -90,7 +92,19 @@ def run(args: Sequence[str]) -> int:
 
 def main() -> NoReturn:
     """Run the process's own command line."""
-    sys.exit(run(sys.argv[1:]))
+    sys.exit(_flush_output(run(sys.argv[1:])))
+
+
+def _flush_output(code: int) -> int:
+    """Write out what stdout still holds; where that fails the interpreter must not try it again at its own end."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _drop_output()
+    except OSError as exc:
+        _drop_output()
+        return code or _report(exc, f"cannot write to stdout: {exc.strerror}", ExitCode.ERROR)
+    return code
 
 
 def _describe_usage(exc: typer.TyperException) -> str:
@@ -101,10 +115,9 @@ def _describe_usage(exc: typer.TyperException) -> str:
     return message if value in message else f"{message}, not {value}"
 
 
-def _drop_output() -> int:
+def _drop_output() -> None:
     # The interpreter flushes stdout at exit and would complain once more.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return ExitCode.OK
 
 
 def _print_command_help(app: typer.Typer, args: Sequence[str]) -> bool:
