@@ -45,8 +45,8 @@ def render_frame(progress: Progress) -> list[str]:
     lines = [
         f"[{bar}] {progress.elapsed_s:.1f} s / {phase}",
         f"users {progress.users}   in flight {progress.in_flight}   requests {progress.requests}   "
-        f"rate {progress.rate_per_s:.1f}/s   failed {progress.failed}   "
-        f"p50 {format_ms(progress.p50_ms)} ms   p95 {format_ms(progress.p95_ms)} ms",
+        f"rate {progress.rate_per_s:.1f}/s",
+        f"failed {progress.failed}   p50 {format_ms(progress.p50_ms)} ms   p95 {format_ms(progress.p95_ms)} ms",
     ]
     if progress.routes:
         lines += ["", *align([("method", "route", "requests", "failed", "p50", "p95 ms"), *_rows(progress)], left=2)]
