@@ -10,6 +10,7 @@ The line is one JSON object. Its keys, in order (those marked ? only where there
 `in_flight`, `v`. The header objects hold the allow-listed ones that were sent.
 """
 
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -18,7 +19,7 @@ from apimon.loki.shipper import EncodedRecord
 from apimon.loki.wire.push_encode import encode_labels
 from apimon.server.monitoring.failure import Failure
 from apimon.server.monitoring.headers import HeaderJson, RequestHeaders, read_request_headers
-from apimon.server.monitoring.identity import Identity, clean_user_id, identify
+from apimon.server.monitoring.identity import ANONYMOUS, Identity, clean_user_id, identify
 from apimon.server.monitoring.record import BackgroundRecord, Record, RequestRecord
 from apimon.server.monitoring.redaction import redact_json, redact_path, redact_query, redact_text
 from apimon.server.monitoring.route import RouteMatch
@@ -71,7 +72,7 @@ class LineEncoder:
             "request_bytes": record.request_bytes or _declared_length(headers),
             "response_bytes": record.response_bytes,
             "client_ip": record.client[0] if record.client else "",
-            "user_agent": redact_text(headers.user_agent.decode("latin-1")[:TEXT_LIMIT]),
+            "user_agent": _show_agent(headers.user_agent),
             "user_id": _user_of(record, headers),
             "request_id": identity.request_id,
             "trace_id": identity.trace_id,
@@ -172,7 +173,14 @@ def _identify(record: RequestRecord, headers: RequestHeaders) -> Identity:
 
 
 def _user_of(record: RequestRecord, headers: RequestHeaders) -> str:
+    if not record.user_id and not headers.user_id:
+        return ANONYMOUS
     return clean_user_id(record.user_id or headers.user_id.decode("utf-8", "replace"))
+
+
+@lru_cache(maxsize=512)
+def _show_agent(user_agent: bytes) -> str:
+    return redact_text(user_agent.decode("latin-1")[:TEXT_LIMIT])
 
 
 def _declared_length(headers: RequestHeaders) -> int:
