@@ -86,7 +86,7 @@ class HeaderJson:
 
     def encode_response(self, headers: RawHeaders) -> orjson.Fragment:
         """Return the JSON object of a response's shown headers."""
-        return self.encode(tuple([header for header in map(tuple, headers) if header[0] in RESPONSE_SHOWN]))
+        return self.encode(tuple([(name, value) for name, value in headers if name in RESPONSE_SHOWN]))
 
 
 def _decode(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
