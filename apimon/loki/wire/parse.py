@@ -21,6 +21,7 @@ from apimon.units import NS_PER_S, parse_rfc3339_ns
 CATEGORIZE_LABELS: Mapping[str, str] = {"X-Loki-Response-Encoding-Flags": "categorize-labels"}
 """The header that asks for metadata and parsed labels apart from the stream's labels."""
 
+_TIMESTAMP_END_NS = 1 << 63
 _ERROR_POSITION = re.compile(r"parse error at line (\d+), col (\d+): ")
 
 
@@ -106,33 +107,45 @@ def _parse_result(result_type: ResultType, result: Sequence[Any], warnings: tupl
 
 
 def _parse_one_series(labels: Labels, values: Sequence[Any]) -> Series:
-    return Series(labels, [_parse_sample(value) for value in values])
+    return Series(_parse_labels(labels), [_parse_sample(value) for value in values])
 
 
 def _parse_sample(value: Sequence[Any]) -> Sample:
     seconds, text = value
     # A float of seconds has no room for nanoseconds, but its shortest decimal form is what Loki wrote.
     whole = seconds * NS_PER_S if isinstance(seconds, int) else int(Decimal(repr(seconds)) * NS_PER_S)
-    return Sample(whole, float(text))
+    return Sample(_check_timestamp(whole), float(text))
+
+
+def _parse_labels(labels: object) -> Labels:
+    if not isinstance(labels, dict) or not all(isinstance(value, str) for value in labels.values()):
+        raise ValueError("labels are an object of strings")
+    return labels
+
+
+def _check_timestamp(timestamp_ns: int) -> int:
+    if not -_TIMESTAMP_END_NS <= timestamp_ns < _TIMESTAMP_END_NS:
+        raise ValueError("a timestamp is a signed integer of 64 bits")
+    return timestamp_ns
 
 
 def _parse_streams(items: Iterable[Any]) -> list[Stream]:
     streams: list[Stream] = []
     for item in items:
-        streams.extend(_parse_stream(item["stream"], item["values"] or []))
+        streams.extend(_parse_stream(_parse_labels(item["stream"]), item["values"] or []))
     return streams
 
 
-def _parse_stream(labels: dict[str, str], values: Sequence[Any]) -> Iterable[Stream]:
+def _parse_stream(labels: Labels, values: Sequence[Any]) -> Iterable[Stream]:
     if not any(len(value) > 2 and value[2].get("parsed") for value in values):
         return [Stream(labels, [_parse_entry(value) for value in values])]
     return _split_by_parsed_labels(labels, values)
 
 
-def _split_by_parsed_labels(labels: dict[str, str], values: Sequence[Any]) -> Iterable[Stream]:
+def _split_by_parsed_labels(labels: Labels, values: Sequence[Any]) -> Iterable[Stream]:
     streams: dict[tuple[tuple[str, str], ...], tuple[Labels, list[Entry]]] = {}
     for value in values:
-        parsed = value[2].get("parsed") or {} if len(value) > 2 else {}
+        parsed = _parse_labels(value[2].get("parsed") or {}) if len(value) > 2 else {}
         _, entries = streams.setdefault(labels_key(parsed), ({**labels, **parsed}, []))
         entries.append(_parse_entry(value))
     return [Stream(merged, entries) for merged, entries in streams.values()]
@@ -142,13 +155,16 @@ def _parse_dropped(item: dict[str, Any]) -> DroppedEntry:
     timestamp = str(item["timestamp"])
     # The documentation has nanoseconds here, the server's JSON RFC 3339.
     timestamp_ns = int(timestamp) if timestamp.isdecimal() else parse_rfc3339_ns(timestamp)
-    return DroppedEntry(timestamp_ns, item.get("labels") or {})
+    return DroppedEntry(_check_timestamp(timestamp_ns), _parse_labels(item.get("labels") or {}))
 
 
 _NO_METADATA: Labels = {}
 
 
 def _parse_entry(value: Sequence[Any]) -> Entry:
+    timestamp_ns, line = _check_timestamp(int(value[0])), value[1]
+    if not isinstance(line, str):
+        raise ValueError("a line is a string")
     if len(value) == 2:
-        return Entry(int(value[0]), value[1], _NO_METADATA)
-    return Entry(int(value[0]), value[1], value[2].get("structuredMetadata") or _NO_METADATA)
+        return Entry(timestamp_ns, line, _NO_METADATA)
+    return Entry(timestamp_ns, line, _parse_labels(value[2].get("structuredMetadata") or _NO_METADATA))

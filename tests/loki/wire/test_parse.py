@@ -93,6 +93,14 @@ def test_names_and_series_may_be_left_out() -> None:
         answer("streams", [{"stream": {}, "values": [[]]}]),
         answer("vector", [{"metric": {}, "value": [1]}]), answer("scalar", [1, "x"]), answer("scalar", None),
         answer("matrix", [{"metric": {}, "values": [["soon", "1"]]}]),
+        answer("matrix", [{"metric": {}, "values": [[1e300, "1"]]}]),
+        answer("vector", [{"metric": {"a": 1}, "value": [1, "1"]}]),
+        answer("streams", [{"stream": {"a": 5}, "values": [["1", "line"]]}]),
+        answer("streams", [{"stream": {}, "values": [["1", 7]]}]),
+        answer("streams", [{"stream": {}, "values": [["1", None, {}]]}]),
+        answer("streams", [{"stream": {}, "values": [[str(1 << 63), "line"]]}]),
+        answer("streams", [{"stream": {}, "values": [["1", "line", {"structuredMetadata": {"a": None}}]]}]),
+        answer("streams", [{"stream": {}, "values": [["1", "line", {"parsed": {"a": []}}]]}]),
     ],
 )  # fmt: skip
 def test_what_is_no_query_answer_is_a_value_error(body: bytes) -> None:
