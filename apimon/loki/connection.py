@@ -6,6 +6,7 @@ Knows nothing of what is asked or answered.
 import asyncio
 import os
 import re
+import ssl
 from collections.abc import Iterator, Mapping
 from http import HTTPStatus
 from urllib.parse import quote as quote_url
@@ -31,11 +32,12 @@ _HEARTBEAT_S = 20.0
 
 
 class LokiConnection:
-    """The pool of connections to one Loki; lazy, bound to the event loop that uses it first."""
+    """The pool of connections to one Loki; lazy, and made anew in an event loop that comes after the one it was in."""
 
     def __init__(self, settings: LokiSettings) -> None:
         self._settings = settings
         self._session: aiohttp.ClientSession | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     async def close(self) -> None:
         """Close every connection; the next call opens new ones."""
@@ -64,16 +66,16 @@ class LokiConnection:
         """Return a websocket that is open; raises as `read` does."""
         try:
             async with asyncio.timeout(timeout_s):
-                return await self._shake_hands(self._url(path, params))
+                return await self._shake_hands(await self._open_session(), self._url(path, params))
         except aiohttp.WSServerHandshakeError as exc:
             # aiohttp keeps the refusal's text to itself; a plain request is refused in the same words.
             await self.read(path, params, timeout_s=timeout_s)
-            raise LokiResponseError(exc.status, exc.message) from exc
+            raise self.unreachable(f"it answered {path} with {exc.status} and no websocket") from exc
         except (aiohttp.ClientError, TimeoutError, OSError) as exc:
             raise self.unreachable(exc) from exc
 
-    async def _shake_hands(self, url: URL) -> "aiohttp.ClientWebSocketResponse[bool]":
-        return await self._open_session().ws_connect(
+    async def _shake_hands(self, session: aiohttp.ClientSession, url: URL) -> "aiohttp.ClientWebSocketResponse[bool]":
+        return await session.ws_connect(
             url,
             headers=CATEGORIZE_LABELS,
             heartbeat=_HEARTBEAT_S,
@@ -97,7 +99,7 @@ class LokiConnection:
         data: bytes | aiohttp.FormData | None = None,
     ) -> bytes:
         timeout = aiohttp.ClientTimeout(total=timeout_s)
-        session = self._open_session()
+        session = await self._open_session()
         try:
             async with session.request(
                 method, url, headers=headers, data=data, timeout=timeout, allow_redirects=False
@@ -105,11 +107,21 @@ class LokiConnection:
                 body = await answer.read()
         except (aiohttp.ClientError, TimeoutError, OSError) as exc:
             raise self.unreachable(exc) from exc
+        except asyncio.CancelledError as exc:
+            # aiohttp cancels whoever waits for a connection of a pool that is closed; a caller's own wish goes through.
+            task = asyncio.current_task()
+            if not session.closed or (task is not None and task.cancelling()):
+                raise
+            raise self.unreachable("the client was closed meanwhile") from exc
         if answer.status >= HTTPStatus.MULTIPLE_CHOICES:
             raise _refusal(answer.status, body.decode("utf-8", "replace"), answer.headers, query)
         return body
 
-    def _open_session(self) -> aiohttp.ClientSession:
+    async def _open_session(self) -> aiohttp.ClientSession:
+        loop = asyncio.get_running_loop()
+        if self._loop is not loop:
+            await self.close()
+            self._loop = loop
         if self._session is None:
             connector = aiohttp.TCPConnector(
                 limit=POOL_CONNECTIONS,
@@ -145,8 +157,22 @@ _SECONDS = re.compile(r"[0-9]{1,9}", re.ASCII)
 
 
 def _describe(exc: Exception) -> str:
+    """Return the reason on one line, without aiohttp's names for things and without the URL of the request."""
     if isinstance(exc, TimeoutError):
         return "it does not answer in time"
-    if isinstance(exc, aiohttp.ClientConnectorError) and (exc.os_error.errno or 0) > 0:
-        return os.strerror(exc.os_error.errno or 0)  # asyncio's own text names the address once more
-    return f"{type(exc).__name__}: {exc}" if str(exc) else type(exc).__name__
+    if isinstance(exc, aiohttp.ServerDisconnectedError):
+        return "it closed the connection"
+    if isinstance(exc, aiohttp.ClientConnectorError):
+        return _describe_os_error(exc.os_error)
+    if isinstance(exc, aiohttp.ClientPayloadError):
+        return "its answer broke off or can't be decoded"
+    if isinstance(exc, aiohttp.ClientResponseError):
+        return "what answered doesn't speak HTTP"
+    return " ".join(f"{type(exc).__name__}: {exc}".split())
+
+
+def _describe_os_error(exc: OSError) -> str:
+    # asyncio's own text names the address once more. An SSL error and a name server's have numbers of their own.
+    if (exc.errno or 0) > 0 and not isinstance(exc, ssl.SSLError):
+        return os.strerror(exc.errno or 0)
+    return exc.strerror or str(exc)

@@ -1,10 +1,11 @@
 """The client reads and pushes, and says in apimon's errors what went wrong."""
 
+import asyncio
 import json
 import socket
 import time
-from collections.abc import AsyncIterator
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing, asynccontextmanager
 
 import pytest
 
@@ -178,6 +179,84 @@ async def test_nobody_there_is_unreachable_and_names_the_url_without_credentials
         with pytest.raises(LokiUnreachableError):
             async for _ in client.tail(QUERY):
                 pass
+
+
+@asynccontextmanager
+async def serving(answer: Callable[[asyncio.StreamWriter], None], port: int = 0) -> AsyncIterator[str]:
+    """Serve what `answer` writes to each request's connection, which is closed then; yields the URL."""
+
+    async def respond(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        answer(writer)
+        writer.close()
+
+    async with await asyncio.start_server(respond, "127.0.0.1", port) as server:
+        yield f"http://user:hunter2@127.0.0.1:{server.sockets[0].getsockname()[1]}"
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (b"", "it closed the connection"),
+        (b"garbage\r\n\r\n", "what answered doesn't speak HTTP"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{", "its answer broke off or can't be decoded"),
+        (b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 3\r\n\r\nxxx", "its answer broke off or can't"),
+    ],
+)
+async def test_a_broken_answer_is_one_line_without_secrets_and_no_push_raises(answer: bytes, reason: str) -> None:
+    async with serving(lambda writer: writer.write(answer)) as url, AsyncLokiClient(url) as client:
+        with pytest.raises(LokiUnreachableError, match=reason) as caught:
+            await client.query("vector(1)")
+        assert not await client.push_log("hello")
+    assert "\n" not in str(caught.value)
+    assert "hunter2" not in str(caught.value)
+
+
+async def test_https_to_a_server_without_it_says_so(loki: FakeLoki) -> None:
+    async with AsyncLokiClient(loki.url.replace("http:", "https:")) as client:
+        with pytest.raises(LokiUnreachableError, match=r"(?i)ssl|tls"):
+            await client.labels()
+
+
+async def test_a_tail_that_gets_no_websocket_is_no_lokis(loki: FakeLoki, client: AsyncLokiClient) -> None:
+    loki.refusal = (200, "welcome")
+    with pytest.raises(LokiUnreachableError, match="with 200 and no websocket"):
+        await anext(client.tail(QUERY))
+
+
+async def test_closing_ends_pushes_that_wait_for_a_connection_without_raising() -> None:
+    arrived = asyncio.Event()
+
+    async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        arrived.set()
+        await reader.read()
+        writer.close()
+
+    async with await asyncio.start_server(hang, "127.0.0.1", 0) as server:
+        client = AsyncLokiClient(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+        pushes = [asyncio.create_task(client.push_log("hello")) for _ in range(20)]
+        await arrived.wait()
+        await client.close()
+        assert await asyncio.gather(*pushes) == [False] * 20
+
+
+async def test_fifty_tasks_share_one_client(loki: FakeLoki, client: AsyncLokiClient) -> None:
+    assert await asyncio.gather(*(client.push_log(f"line {number}") for number in range(50))) == [True] * 50
+    assert len(loki.pushes) == 50
+
+
+def test_a_client_goes_on_in_another_event_loop() -> None:
+    port = free_port()
+    client = AsyncLokiClient(f"http://127.0.0.1:{port}")
+
+    async def push() -> bool:
+        answer = b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n"
+        async with serving(lambda writer: writer.write(answer), port):
+            return await client.push_log("hello")
+
+    assert asyncio.run(push())
+    assert asyncio.run(push())
+    asyncio.run(client.close())
 
 
 async def test_a_client_can_be_used_again_after_it_was_closed(client: AsyncLokiClient) -> None:
