@@ -1,6 +1,5 @@
 """`apimon loki`: the embedded server in the foreground."""
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -8,7 +7,6 @@ import typer
 
 from apimon.commands.options import Debug, duration, read_settings
 from apimon.errors import ExitCode, UsageError
-from apimon.units import NS_PER_S
 
 
 def loki(
@@ -36,8 +34,7 @@ def loki(
         raise UsageError(f"--retention {retention} would keep nothing: give a time such as 7d")
     folder = None if memory else (data_dir or read_settings().data_dir).expanduser().absolute()
 
-    from apimon.loki.embedded.server import ServerConfig, run_server
+    from apimon.loki.embedded.starting import run_process
 
-    config = ServerConfig(host, port, folder, retention_ns=round(retention_s * NS_PER_S))
-    run_server(config, lambda url: print(f"apimon: serving {url}", file=sys.stderr, flush=True))
+    run_process(host, port, folder, retention_s=retention_s)
     return ExitCode.OK

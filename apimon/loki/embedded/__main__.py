@@ -5,8 +5,7 @@ import sys
 from pathlib import Path
 
 from apimon.errors import ApimonError
-from apimon.loki.embedded.server import ServerConfig, run_server
-from apimon.units import NS_PER_S
+from apimon.loki.embedded.starting import run_process
 
 
 def main() -> int:
@@ -18,15 +17,8 @@ def main() -> int:
     parser.add_argument("--lease-grace", required=True, type=float, metavar="SECONDS")
     parser.add_argument("--retention", required=True, type=float, metavar="SECONDS")
     args = parser.parse_args()
-    config = ServerConfig(
-        args.host,
-        args.port,
-        args.data_dir,
-        retention_ns=round(args.retention * NS_PER_S),
-        lease_grace_s=args.lease_grace,
-    )
     try:
-        run_server(config, lambda url: print(f"apimon: serving {url}", file=sys.stderr, flush=True))  # noqa: T201
+        run_process(args.host, args.port, args.data_dir, retention_s=args.retention, lease_grace_s=args.lease_grace)
     except ApimonError as exc:
         print(f"error: {exc}", file=sys.stderr)  # noqa: T201
         return int(exc.exit_code)

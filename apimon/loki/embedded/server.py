@@ -1,7 +1,8 @@
 """The server's life: claim the port, lock the folder, open the store, serve, and close in the opposite order.
 
 The port is claimed first, so that of two that start at once the second ends at once, and a client that connects
-meanwhile waits in the socket's queue instead of being refused.
+meanwhile waits in the socket's queue instead of being refused. aiohttp, half of what there is to import, is imported
+while a thread opens the store.
 """
 
 import asyncio
@@ -12,12 +13,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-
-from aiohttp import web
+from typing import TYPE_CHECKING
 
 from apimon.errors import ApimonError
-from apimon.loki.embedded.api.app import build_app, is_loopback_host
-from apimon.loki.embedded.api.services import Services
 from apimon.loki.embedded.folder import FolderLock
 from apimon.loki.embedded.intake import Intaker
 from apimon.loki.embedded.journal import Disk
@@ -26,6 +24,11 @@ from apimon.loki.embedded.limits import IngestLimits, QueryLimits
 from apimon.loki.embedded.running import QueryRunner
 from apimon.loki.embedded.store import Store, StoreTuning
 from apimon.loki.embedded.tailing import TailHub
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+    from apimon.loki.embedded.api.services import Services
 
 STORE_FOLDER = "loki"
 """Where, in the data folder, the embedded server keeps everything of its own."""
@@ -111,14 +114,24 @@ class EmbeddedServer:
             self._lock.release()
             self._lock = None
 
-    async def _start(self) -> None:
+    def _open_store(self) -> None:
         config = self._config
         folder = config.data_dir / STORE_FOLDER if config.data_dir else None
         if folder is not None:
-            self._lock = await asyncio.to_thread(FolderLock, folder)
-        self._store = await asyncio.to_thread(
-            Store, folder, tuning=StoreTuning(config.retention_ns), disk=config.disk, clock_ns=config.clock_ns
-        )
+            self._lock = FolderLock(folder)
+        self._store = Store(folder, tuning=StoreTuning(config.retention_ns), disk=config.disk, clock_ns=config.clock_ns)
+
+    async def _start(self) -> None:
+        opening = asyncio.get_running_loop().run_in_executor(None, self._open_store)
+        try:
+            from aiohttp import web
+
+            from apimon.loki.embedded.api.app import build_app, is_loopback_host
+            from apimon.loki.embedded.api.services import Services
+        finally:
+            await opening
+        assert self._store is not None, "opened above"  # noqa: S101
+        config = self._config
         self._services = Services(
             self._store,
             Intaker(self._store.catalog, config.ingest_limits),
