@@ -176,9 +176,10 @@ class _Source:
             return default
         try:
             return parse(value)
-        except ValueError as exc:
-            shown = "***" if name in _SECRETS else _hide_credentials(value)
-            raise SettingError(name, shown, allowed) from exc
+        except ValueError:
+            shown = "***" if name in _SECRETS else hide_credentials(value)
+            # Not from the parser's error, which holds the value whole and would be in the traceback of --debug.
+            raise SettingError(name, shown, allowed) from None
 
 
 def _read_dotenv(path: Path) -> Mapping[str, str]:
@@ -188,7 +189,8 @@ def _read_dotenv(path: Path) -> Mapping[str, str]:
     return values
 
 
-def _hide_credentials(value: str) -> str:
+def hide_credentials(value: str) -> str:
+    """Return a URL, or what was meant as one, with `***` for what stands before its last `@`."""
     credentials, at, host = value.rpartition("@")
     scheme, separator, _ = credentials.partition("://")
     return f"{scheme if separator else ''}{separator}***@{host}" if at else value

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from apimon.config import LokiSettings, Settings, load_settings, parse_loki_url
+from apimon.config import LokiSettings, Settings, hide_credentials, load_settings, parse_loki_url
 from apimon.errors import UsageError
 from apimon.units import parse_duration_s
 
@@ -36,7 +36,7 @@ def _check_url(url: str | None) -> str | None:
     try:
         return parse_loki_url(url)
     except ValueError:
-        raise typer.BadParameter(f"{url!r} is not an http:// or https:// URL") from None
+        raise typer.BadParameter(f"{hide_credentials(url)!r} is not an http:// or https:// URL") from None
 
 
 def duration(option: str) -> Callable[[str], float]:

@@ -12,8 +12,8 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 from urllib.parse import quote as quote_url
 
-from apimon.config import LokiSettings, load_settings
-from apimon.errors import LokiResponseError, LokiUnreachableError
+from apimon.config import LokiSettings, hide_credentials, load_settings, parse_loki_url
+from apimon.errors import LokiResponseError, LokiUnreachableError, SettingError
 from apimon.loki.connection import LokiConnection, Params
 from apimon.loki.direct_push import build_api_stream, build_log_stream
 from apimon.loki.model import Direction, Labels, QueryResult, Stream
@@ -32,7 +32,7 @@ class AsyncLokiClient:
 
     `url` (else the settings') is Loki's base URL; `settings` has the credentials, from the environment where it is
     None. With `enabled=False` pushes do nothing and return True. `service_name` and `environment` label what is pushed.
-    `timeout_s` bounds a push, `query_timeout_s` each read.
+    `timeout_s` bounds a push, `query_timeout_s` each read. Raises SettingError where `url` can't be a base URL.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class AsyncLokiClient:
     ) -> None:
         loaded = load_settings()
         loki = settings or loaded.loki
-        self._settings = replace(loki, url=url) if url is not None else loki
+        self._settings = replace(loki, url=_check_url(url)) if url is not None else loki
         self._enabled = enabled
         self._identity = {
             "service": service_name or loaded.service_name,
@@ -185,3 +185,10 @@ class AsyncLokiClient:
             return parse(body)
         except ValueError as exc:
             raise self._connection.unreachable(f"it answered {path} as no Loki does ({exc})") from exc
+
+
+def _check_url(url: str) -> str:
+    try:
+        return parse_loki_url(url)
+    except ValueError:
+        raise SettingError("url", hide_credentials(url), "an http:// or https:// URL") from None

@@ -137,3 +137,19 @@ def test_a_loki_elsewhere_that_does_not_answer_is_exit_3() -> None:
     assert done.returncode == 3
     assert done.stderr.startswith("error: no Loki at http://loki.invalid:3100")
     assert "secret" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("args", "env"),
+    [
+        (["--loki", "http://user:hunter2@host/?query"], {}),
+        (["--loki", "user:hunter2@host"], {}),
+        ([], {"LOKI_URL": "ftp://user:hunter2@host"}),
+        ([], {"LOKI_BEARER_TOKEN": "hunter2\n"}),
+    ],
+)
+def test_a_setting_that_is_refused_shows_no_secret_even_in_a_traceback(args: list[str], env: dict[str, str]) -> None:
+    done = run_apimon("query", "--debug", *args, env=env)
+    assert done.returncode == 2
+    assert "Traceback" in done.stderr
+    assert "hunter2" not in done.stderr

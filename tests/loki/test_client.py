@@ -10,7 +10,7 @@ from contextlib import aclosing, asynccontextmanager
 import pytest
 
 from apimon.config import LokiSettings
-from apimon.errors import LokiResponseError, LokiUnreachableError, QueryError
+from apimon.errors import LokiResponseError, LokiUnreachableError, QueryError, SettingError
 from apimon.loki.client import AsyncLokiClient
 from apimon.loki.model import Direction, Entry, Stream
 from tests.loki.fake_loki import FakeLoki, running_fake_loki
@@ -257,6 +257,13 @@ def test_a_client_goes_on_in_another_event_loop() -> None:
     assert asyncio.run(push())
     assert asyncio.run(push())
     asyncio.run(client.close())
+
+
+@pytest.mark.parametrize("url", ["", "u:hunter2@host", "ftp://u:hunter2@host", "http://[", "http://u:hunter2@h:99999"])
+def test_a_url_that_no_loki_can_have_is_refused_at_once_without_its_password(url: str) -> None:
+    with pytest.raises(SettingError, match="allowed is an http:// or https:// URL") as caught:
+        AsyncLokiClient(url)
+    assert "hunter2" not in str(caught.value)
 
 
 async def test_a_client_can_be_used_again_after_it_was_closed(client: AsyncLokiClient) -> None:
