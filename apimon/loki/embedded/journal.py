@@ -7,6 +7,7 @@ one anywhere behind it was acknowledged, and is an error. It knows nothing of wh
 """
 
 import os
+import re
 import struct
 import zlib
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ _MARK = b"\xf5frm"
 _HEAD = struct.Struct("<4sII")
 _CHECKSUM_START = zlib.crc32(_MARK)
 """Not 0: a mark before zeros must not be the frame of an empty payload."""
+_NAME = re.compile(r"journal-(\d{8,})\.log", re.ASCII)
 _ROTATE_BYTES = 32 << 20
 
 
@@ -75,13 +77,14 @@ class Journal:
             if number < since.number:
                 continue
             path = self._path(number)
-            data = path.read_bytes()
+            data = _read(path)
             offset = max(since.offset, len(MAGIC)) if number == since.number else len(MAGIC)
             for payload, end in _frames(data, offset):
                 yield payload, Position(number, end)
                 offset = end
             if offset < len(data):
-                if number != numbers[-1] or _holds_frame(data, offset):
+                # A frame is written only behind a magic word that is on the disk: nothing tears that word.
+                if number != numbers[-1] or not data.startswith(MAGIC) or _holds_frame(data, offset):
                     raise StoreError(
                         f"the journal {path} is damaged at byte {offset}: restore the folder from a copy, or move "
                         f"{self._folder} away to start with an empty store"
@@ -158,7 +161,8 @@ class Journal:
         return self._folder / f"journal-{number:08d}.log"
 
     def _numbers(self) -> list[int]:
-        return sorted(int(path.stem.removeprefix("journal-")) for path in self._folder.glob("journal-[0-9]*.log"))
+        names = (_NAME.fullmatch(path.name) for path in self._folder.iterdir())
+        return sorted(int(name[1]) for name in names if name)
 
 
 def sync_folder(folder: Path) -> None:
@@ -168,6 +172,13 @@ def sync_folder(folder: Path) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as exc:
+        raise StoreError(f"cannot read the journal {path}: {exc.strerror}; check its rights") from exc
 
 
 def _frames(data: bytes, offset: int) -> Iterator[tuple[bytes, int]]:

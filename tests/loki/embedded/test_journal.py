@@ -120,6 +120,27 @@ def test_damage_before_the_last_file_is_refused_and_named(tmp_path: Path) -> Non
         reopen(tmp_path)
 
 
+def test_a_file_of_another_magic_word_is_refused_and_not_cut(tmp_path: Path) -> None:
+    path = tmp_path / "journal-00000001.log"
+    path.write_bytes(b"apimonJ1 and frames of another format")
+    with pytest.raises(StoreError, match="is damaged at byte 8"):
+        reopen(tmp_path)
+    assert path.stat().st_size > _FILE_MAGIC_BYTES
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    (tmp_path / "journal-00000001.log").mkdir()
+    with pytest.raises(StoreError, match=r"cannot read the journal .*journal-00000001\.log: Is a directory"):
+        reopen(tmp_path)
+
+
+def test_other_names_are_not_the_journals(tmp_path: Path) -> None:
+    journal = opened(tmp_path)
+    (tmp_path / "journal-1 copy.log").write_text("notes")
+    journal.append(b"one")
+    assert reopen(tmp_path) == [b"one"]
+
+
 def test_files_that_are_folded_are_removed_and_the_open_one_stays(tmp_path: Path) -> None:
     journal = opened(tmp_path, rotate_bytes=10)
     journal.append(b"one")
