@@ -237,6 +237,15 @@ def test_a_store_that_is_gone_is_not_replaced_by_an_empty_one(tmp_path: Path, lo
         Store(tmp_path)
 
 
+@pytest.mark.parametrize("written", [0, 4096])
+def test_what_a_first_start_left_that_was_killed_is_begun_anew(tmp_path: Path, written: int) -> None:
+    store_file(tmp_path).write_bytes(b"x" * written)
+    store = Store(tmp_path)
+    append(store, A, (1, "one"))
+    assert select(store) == [(1, "one")]
+    store.close()
+
+
 def test_a_store_of_another_format_is_refused(tmp_path: Path) -> None:
     Store(tmp_path).close()
     (tmp_path / "format").write_text("2\n")
