@@ -65,6 +65,8 @@ def _inflate(body: bytes, window_bits: int, max_bytes: int) -> bytes:
         raise PushDecodeError(f"body is not what Content-Encoding says: {exc}") from exc
     if len(plain) > max_bytes:
         raise PushTooLargeError(f"push is over the limit of {max_bytes} bytes unpacked: send smaller batches")
+    if not inflater.eof:
+        raise PushDecodeError("unexpected EOF: body ends before what Content-Encoding says does")
     return plain
 
 

@@ -104,6 +104,12 @@ def test_encodings_are_undone(encoding: str, packed: bytes) -> None:
     assert decompress_push(packed, encoding, LIMIT) == b"body"
 
 
+@pytest.mark.parametrize("missing", [1, 8, 15])
+def test_a_body_that_was_cut_is_refused_even_where_all_its_text_came(missing: int) -> None:
+    with pytest.raises(PushDecodeError, match="unexpected EOF"):
+        decompress_push(gzip.compress(b"body")[:-missing], "gzip", LIMIT)
+
+
 def test_deflate_is_raw() -> None:
     raw = zlib.compressobj(wbits=-15)
     assert decompress_push(raw.compress(b"body") + raw.flush(), "deflate", LIMIT) == b"body"
