@@ -59,6 +59,7 @@ class Follower:
         self._restore = restore
         self._seen = SeenEntries(0)
         self._delay_s = _FIRST_DELAY_S
+        self._told_of_break = False
 
     async def follow(self, history: int) -> AsyncGenerator[Entries, None]:
         """Yield the last `history` entries of the past hour, oldest first, then whatever comes; ends only by an error.
@@ -66,11 +67,10 @@ class Follower:
         Raises what the first attempt to read raises; afterwards only a refusal of the query itself.
         """
         yield await self._read_history(history)
-        has_broken = False
         while True:
             connected_s = time.monotonic()
             try:
-                async with aclosing(self._follow_connection(is_again=has_broken)) as batches:
+                async with aclosing(self._follow_connection()) as batches:
                     async for entries in batches:
                         yield entries
             except (LokiUnreachableError, LokiResponseError) as exc:
@@ -79,8 +79,8 @@ class Follower:
                 if time.monotonic() - connected_s > _SETTLED_S:
                     self._delay_s = _FIRST_DELAY_S
                 if self._delay_s == _FIRST_DELAY_S:
+                    self._told_of_break = True
                     self._say(f"the tail broke: {_reason(exc)}; reconnecting")
-            has_broken = True
             await self._wait()
 
     async def _read_history(self, history: int) -> Entries:
@@ -98,7 +98,7 @@ class Follower:
         older.sort(key=lambda found: found[1].timestamp_ns)
         return [*older, *recent][-history:] if history else []
 
-    async def _follow_connection(self, *, is_again: bool) -> AsyncGenerator[Entries, None]:
+    async def _follow_connection(self) -> AsyncGenerator[Entries, None]:
         source: Counter[int] = Counter()
         # No earlier, or the replay would reach back behind what is remembered once the floor has risen.
         start_ns = max(self._seen.floor_ns, time.time_ns() - OVERLAP_NS)
@@ -107,7 +107,8 @@ class Follower:
             async for entries in self._read_missed(self._seen.floor_ns, source):
                 missed += len(entries)
                 yield entries
-            if is_again:
+            if self._told_of_break:
+                self._told_of_break = False
                 self._say(f"reconnected; {missed} lines had come in meanwhile")
             async for frame in tail:
                 if entries := self._take_new(order_entries(frame.streams, Direction.FORWARD), source):
@@ -122,12 +123,15 @@ class Follower:
         queried: Counter[int] = Counter()
         end_ns = time.time_ns() + FUTURE_NS
         async for page in self._forward.read_pages(max(start_ns, self._seen.floor_ns), end_ns):
-            if entries := self._take_new(page, queried, live):
+            # What the query has not reached yet must not be forgotten before it does: it would count as new.
+            if entries := self._take_new(page, queried, live, reached_ns=page[-1][1].timestamp_ns):
                 yield entries
 
-    def _take_new(self, entries: Entries, source: Counter[int], *others: Counter[int]) -> Entries:
+    def _take_new(
+        self, entries: Entries, source: Counter[int], *others: Counter[int], reached_ns: int | None = None
+    ) -> Entries:
         fresh = [found for found in entries if self._seen.take(source, *found)]
-        self._seen.forget(time.time_ns(), source, *others)
+        self._seen.forget(time.time_ns(), source, *others, reached_ns=reached_ns)
         return fresh
 
     async def _wait(self) -> None:

@@ -47,16 +47,19 @@ class SeenEntries:
         self._newest_ns = max(self._newest_ns, entry.timestamp_ns)
         return True
 
-    def forget(self, now_ns: int, *sources: Counter[int]) -> None:
+    def forget(self, now_ns: int, *sources: Counter[int], reached_ns: int | None = None) -> None:
         """Raise the floor to a span behind the newest entry, or behind `now_ns` where an entry's clock runs ahead.
 
-        `sources` are those still in use; they forget the same entries.
+        `sources` are those still in use; they forget the same entries. A source that goes forward in time has come to
+        `reached_ns`: whatever the bounds, nothing from there on is forgotten.
         """
         floor_ns = min(self._newest_ns, now_ns) - self._span_ns
         if len(self._arrivals) > self._max_entries:
             self._arrivals = deque(sorted(self._arrivals))
             # Down to the half, so that it isn't sorted for every entry.
             floor_ns = max(floor_ns, self._arrivals[-(self._max_entries // 2)][0])
+        if reached_ns is not None:
+            floor_ns = min(floor_ns, reached_ns)
         self.floor_ns = max(self.floor_ns, floor_ns)
         while self._arrivals and self._arrivals[0][0] < self.floor_ns:
             _, key = self._arrivals.popleft()

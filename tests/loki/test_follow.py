@@ -133,6 +133,16 @@ async def test_it_waits_while_loki_refuses_or_is_gone(following: Following, loki
     await loki.tail_opened.wait()
 
 
+async def test_a_reconnection_is_told_where_its_break_was(following: Following, loki: FakeLoki) -> None:
+    for _ in range(3):
+        await loki.tail_opened.wait()
+        await loki.end_tails()
+    await loki.tail_opened.wait()
+    await following.push("one")
+    await following.wait_for("one")
+    assert [said.split()[0] for said in following.said] == ["the", "reconnected;"]
+
+
 async def test_entries_that_the_tail_dropped_are_read(following: Following, loki: FakeLoki) -> None:
     await loki.tail_opened.wait()
     await following.push("one")

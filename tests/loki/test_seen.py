@@ -74,3 +74,11 @@ def test_memory_is_bounded_and_the_floor_stays_true(timestamps: list[int]) -> No
         assert len(seen) <= 20 + same_time
     again = [entry for entry in entries if entry.timestamp_ns >= seen.floor_ns]
     assert take_all(seen, again) == []
+
+
+def test_what_a_source_has_not_reached_is_not_forgotten() -> None:
+    seen = SeenEntries(0, max_entries=4)
+    take_all(seen, [Entry(number, "line") for number in range(10)])
+    seen.forget(100, reached_ns=3)
+    assert (seen.floor_ns, len(seen)) == (3, 7)
+    assert take_all(seen, [Entry(number, "line") for number in range(3, 10)]) == []
