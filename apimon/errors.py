@@ -15,6 +15,7 @@
 Messages are one line: what, the value, the remedy. Callers read attributes, never parse the text.
 """
 
+import unicodedata
 from enum import IntEnum
 
 
@@ -66,7 +67,15 @@ class QueryError(UsageError):
         lines = self.query.split("\n")  # what Loki counts as a line
         if not 0 < self.line <= len(lines):
             return ""
-        return f"{lines[self.line - 1]}\n{' ' * (self.column - 1)}^"
+        line = lines[self.line - 1]
+        return f"{line}\n{''.join(map(_blank, line[: self.column - 1])):{self.column - 1}}^"
+
+
+def _blank(char: str) -> str:
+    """Return spaces as wide as the character is on a terminal."""
+    if char == "\t":
+        return char
+    return "  " if unicodedata.east_asian_width(char) in "WF" else " "
 
 
 class UnsupportedQueryError(QueryError):

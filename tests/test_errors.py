@@ -80,3 +80,17 @@ def test_no_caret_where_there_is_no_such_position(line: int, column: int) -> Non
 
 def test_the_caret_may_stand_just_behind_the_query() -> None:
     assert QueryError("parse error", line=1, column=5, query="{a=b").caret() == "{a=b\n    ^"
+
+
+@pytest.mark.parametrize(
+    ("query", "column", "caret"),
+    [
+        ("{a=", 3, "  ^"),
+        ("{a=", 4, "   ^"),
+        ("\t{a=", 3, "\t ^"),
+        ('{a="中文" b}', 9, "          ^"),  # each of the two takes two columns of a terminal
+        ("", 1, "^"),
+    ],
+)
+def test_the_caret_is_under_the_column_of_a_terminal(query: str, column: int, caret: str) -> None:
+    assert QueryError("x", line=1, column=column, query=query).caret() == f"{query}\n{caret}"
