@@ -17,7 +17,8 @@ from apimon.loki.logql.parser import parse_expr
 from apimon.loki.model import ResultType
 from apimon.loki.output import OutputFormat, create_format
 from apimon.loki.paging import EntryReader
-from apimon.loki.presets import Presets, build_query, select_records
+from apimon.loki.presets import Presets, build_query, check_text, select_records
+from apimon.units import format_duration_ns
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,7 @@ def prepare_query(query: str | None, presets: Presets) -> PreparedQuery:
     if query is None:
         records = select_records(presets)
         return PreparedQuery(str(records), records)  # not parsed again: the grammar takes a while to load
+    check_text("QUERY", query)
     text = build_query(presets, query)
     return PreparedQuery(text, _parse(text))
 
@@ -73,30 +75,31 @@ def print_answer(prepared: PreparedQuery, settings: Settings, since_ns: int, lim
     """Print what the query finds in the last `since_ns`: lines newest first, at most `limit` (0: all), or metrics."""
     with attach_loki(settings):
         end_ns = time.time_ns()
-        asyncio.run(_print_answer(prepared, settings, (max(0, end_ns - since_ns), end_ns), limit, output))
+        span = (max(0, end_ns - since_ns), end_ns)
+        if not asyncio.run(_print_answer(prepared, settings, span, limit, output)):
+            say(f"nothing found in the last {format_duration_ns(since_ns)}: --since looks further back")
 
 
 async def _print_answer(
     prepared: PreparedQuery, settings: Settings, span: tuple[int, int], limit: int, output: OutputFormat
-) -> None:
+) -> bool:
+    """Print the answer, and return whether there was anything to print."""
     async with AsyncLokiClient(settings=settings.loki) as client:
-        if prepared.pipeline is None and await _print_metrics(client, prepared.text, span, output):
-            return
+        if prepared.pipeline is None:
+            result = await client.query_range(prepared.text, start_ns=span[0], end_ns=span[1], limit=1)
+            if result.type is not ResultType.STREAMS:
+                return _write_lines(output.format_metrics(result))
         reader = EntryReader(client, prepared.text, prepared.pipeline)
+        found = False
         async for page in reader.read_pages(*span, limit):
-            _write_lines(output.format_entry(labels, entry) for labels, entry in page)
+            found |= _write_lines(output.format_entry(labels, entry) for labels, entry in page)
+        return found
 
 
-async def _print_metrics(client: AsyncLokiClient, query: str, span: tuple[int, int], output: OutputFormat) -> bool:
-    """Print the answer if it is metrics; False where Loki says that the query selects logs."""
-    result = await client.query_range(query, start_ns=span[0], end_ns=span[1], limit=1)
-    if result.type is ResultType.STREAMS:
-        return False
-    _write_lines(output.format_metrics(result))
-    return True
-
-
-def _write_lines(lines: Iterable[str]) -> None:
+def _write_lines(lines: Iterable[str]) -> bool:
+    """Write the lines to stdout, and return whether there were any."""
     # Lines are UTF-8 whatever the terminal's locale is: a file of them must be readable elsewhere.
-    sys.stdout.buffer.writelines(f"{line}\n".encode() for line in lines)
+    encoded = [f"{line}\n".encode() for line in lines]
+    sys.stdout.buffer.writelines(encoded)
     sys.stdout.buffer.flush()
+    return bool(encoded)

@@ -57,7 +57,7 @@ class Presets:
         for preset in fields(self):
             value = getattr(self, preset.name)
             if value is not None:
-                _check_text(f"--{preset.name}", value)
+                check_text(f"--{preset.name}", value)
 
 
 def build_query(presets: Presets, query: str | None = None) -> str:
@@ -161,7 +161,8 @@ def _status_patterns(parts: Sequence[str]) -> Iterator[str]:
         yield part.replace("xx", "[0-9]{2}")
 
 
-def _check_text(option: str, value: str) -> None:
+def check_text(option: str, value: str) -> None:
+    """Raise UsageError where the value of a command line's option can be in no query: empty, or no UTF-8."""
     if not value:
         raise UsageError(f"{option} '' is empty: give it a value, or leave it out")
     try:

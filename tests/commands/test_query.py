@@ -123,6 +123,8 @@ def test_a_closed_pipe_ends_it_quietly(shop: tuple[str, str]) -> None:
         (["--output", "xml"], ["--output"]),
         (['rate({a="b"}[1m])', "--level", "error"], ["computes a metric"]),
         (["--grep", ""], ["--grep '' is empty"]),
+        ([""], ["QUERY '' is empty"]),
+        (['{a="\udcff"}'], ["QUERY", "is not UTF-8 text"]),
     ],
 )
 def test_bad_input_is_one_clear_line_and_exit_2(embedded_loki: str, args: list[str], words: list[str]) -> None:
@@ -153,3 +155,10 @@ def test_a_setting_that_is_refused_shows_no_secret_even_in_a_traceback(args: lis
     assert done.returncode == 2
     assert "Traceback" in done.stderr
     assert "hunter2" not in done.stderr
+
+
+@pytest.mark.parametrize("args", [["--status", "599"], ['rate({service="nobody"}[1m])']])
+def test_an_empty_answer_is_told_on_stderr(embedded_loki: str, args: list[str]) -> None:
+    done = run_apimon("query", "--loki", embedded_loki, "--since", "15m", *args)
+    assert (done.returncode, done.stdout) == (0, "")
+    assert done.stderr == "apimon: nothing found in the last 15m: --since looks further back\n"
