@@ -6,7 +6,7 @@ Belongs to the event loop; nothing here touches the store.
 import asyncio
 from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from apimon.errors import UsageError
 from apimon.loki.embedded.batches import Accepted, StreamBatch, label_metadata
@@ -14,6 +14,8 @@ from apimon.loki.model import Labels, labels_key
 from apimon.loki.wire.answers import CategorizedEntry, merge_labels
 
 _MAX_QUEUED = 10_000
+_MAX_QUEUED_CHARS = 16 << 20
+"""Of the lines that wait for one client: ten thousand may be as many times 256 KB."""
 _MAX_DROPPED = 1_000
 _MAX_RECENT = 20_000
 
@@ -42,6 +44,7 @@ class Tail:
     dropped: list[TailedEntry] = field(default_factory=list)
     arrived: asyncio.Event = field(default_factory=asyncio.Event)
     """Set while something is queued."""
+    queued_chars: int = 0
 
     def offer(self, batch: StreamBatch, indices: Sequence[int]) -> None:
         """Take the entries that the query shows."""
@@ -57,14 +60,18 @@ class Tail:
             self.arrived.set()
 
     def _queue(self, entry: TailedEntry) -> None:
-        if len(self.queued) < _MAX_QUEUED:
+        size = len(entry.entry.line)
+        if len(self.queued) < _MAX_QUEUED and self.queued_chars + size <= _MAX_QUEUED_CHARS:
             self.queued.append(entry)
+            self.queued_chars += size
         elif len(self.dropped) < _MAX_DROPPED:
-            self.dropped.append(entry)
+            # A client is told labels and time of what it missed.
+            self.dropped.append(TailedEntry(entry.labels, replace(entry.entry, line="")))
 
     def take(self, most: int) -> tuple[list[TailedEntry], list[TailedEntry]]:
         """Return up to `most` entries, and those that were dropped since the last time."""
         taken = [self.queued.popleft() for _ in range(min(most, len(self.queued)))]
+        self.queued_chars -= sum(len(tailed.entry.line) for tailed in taken)
         dropped, self.dropped = self.dropped, []
         if not self.queued:
             self.arrived.clear()
@@ -73,6 +80,7 @@ class Tail:
     def forget(self, shown: set[EntryKey]) -> None:
         """Leave out what waits and was shown already, as history."""
         self.queued = deque(entry for entry in self.queued if key_of(entry) not in shown)
+        self.queued_chars = sum(len(tailed.entry.line) for tailed in self.queued)
         if not self.queued:
             self.arrived.clear()
 
@@ -91,7 +99,8 @@ class TailHub:
         self.closed = asyncio.Event()
         """Set when every tail has to end."""
         # A sender that missed our 204 sends the same again: the store keeps one, and a tail shows one.
-        self._recent: OrderedDict[tuple[int, int, str, str], None] = OrderedDict()
+        # By hash: the lines themselves would be kept long after they were sent.
+        self._recent: OrderedDict[int, None] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._tails)
@@ -130,7 +139,7 @@ class TailHub:
         unseen = []
         rows = zip(batch.timestamps, batch.lines, batch.metadata, strict=True)
         for index, (timestamp_ns, line, metadata) in enumerate(rows):
-            key = (batch.stream.id, timestamp_ns, line, metadata)
+            key = hash((batch.stream.id, timestamp_ns, line, metadata))
             if key not in self._recent:
                 self._recent[key] = None
                 unseen.append(index)
