@@ -144,7 +144,12 @@ class EmbeddedServer:
         )
         app = build_app(self._services, loopback_only=is_loopback_host(_bracketed(self._socket.getsockname()[0])))
         self._runner = web.AppRunner(
-            app, access_log=None, handler_cancellation=True, auto_decompress=False, shutdown_timeout=_SHUTDOWN_S
+            app,
+            access_log=None,
+            handler_cancellation=True,
+            auto_decompress=False,
+            shutdown_timeout=_SHUTDOWN_S,
+            max_line_size=4 * config.query_limits.max_query_bytes,  # a byte of a query is up to three of its URL
         )
         await self._runner.setup()
         self._site = web.SockSite(self._runner, self._socket, backlog=_BACKLOG)

@@ -187,3 +187,11 @@ async def test_garbage_on_the_wire_does_not_disturb_the_server(client: Client) -
         await writer.wait_closed()
     async with aiohttp.ClientSession() as session, session.get(f"{client.server.url}/ready") as response:
         assert response.status == 200
+
+
+async def test_a_get_may_carry_as_long_a_query_as_a_post() -> None:
+    query = '{app="' + "é" * 30_000 + '"}'
+    async with running_server() as client:
+        for method in ("GET", "POST"):
+            status, text = await client.ask("/loki/api/v1/query_range", method=method, query=query)
+            assert status == 200, text[:200]
