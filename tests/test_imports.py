@@ -18,9 +18,10 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "apimon.commands": ("apimon",),
     "apimon.config": ("apimon.errors", "apimon.units"),
     "apimon.errors": (),
+    "apimon.redaction": (),
     "apimon.units": (),
     "apimon.loadtest": ("apimon.loadtest", "apimon.errors", "apimon.units", "apimon.config"),
-    "apimon.loki": ("apimon.loki", "apimon.config", "apimon.errors", "apimon.units"),
+    "apimon.loki": ("apimon.loki", "apimon.config", "apimon.errors", "apimon.redaction", "apimon.units"),
     "apimon.loki.model": (),
     "apimon.loki.wire": ("apimon.loki.model", "apimon.loki.wire", "apimon.errors", "apimon.units"),
     "apimon.loki.logql": ("apimon.loki.model", "apimon.loki.logql", "apimon.errors", "apimon.units"),
@@ -32,7 +33,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "apimon.server.shop": ("apimon.server.shop", "apimon.errors", "apimon.units"),
     "apimon.server.monitoring": (
         "apimon.server.monitoring", "apimon.loki.shipper", "apimon.loki.client", "apimon.loki.wire",
-        "apimon.loki.model", "apimon.config", "apimon.errors", "apimon.units",
+        "apimon.loki.model", "apimon.config", "apimon.errors", "apimon.redaction", "apimon.units",
     ),
 }  # fmt: skip
 

@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import orjson
 
+from apimon.redaction import redact_headers
 from apimon.server.monitoring.record import RawHeaders
-from apimon.server.monitoring.redaction import redact_headers
 
 REQUEST_SHOWN = frozenset({
     b"accept", b"accept-encoding", b"accept-language", b"cache-control", b"content-encoding", b"content-length",

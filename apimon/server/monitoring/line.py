@@ -17,11 +17,11 @@ import orjson
 
 from apimon.loki.shipper import EncodedRecord
 from apimon.loki.wire.push_encode import encode_labels
+from apimon.redaction import redact_json, redact_path, redact_query, redact_text
 from apimon.server.monitoring.failure import Failure
 from apimon.server.monitoring.headers import HeaderJson, RequestHeaders, read_request_headers
 from apimon.server.monitoring.identity import ANONYMOUS, Identity, clean_user_id, identify
 from apimon.server.monitoring.record import BackgroundRecord, Record, RequestRecord
-from apimon.server.monitoring.redaction import redact_json, redact_path, redact_query, redact_text
 from apimon.server.monitoring.route import RouteMatch
 
 RECORD_VERSION = 1

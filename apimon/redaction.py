@@ -1,7 +1,7 @@
 """Keep secrets out of records: by the name of a key, and by the look of a text.
 
 Names that hold secrets are recognised in query strings, JSON bodies, URLs and texts; credentials in texts (bearer and
-basic credentials, JSON web tokens, passwords in URLs) by their form.
+basic credentials, JSON web tokens, passwords in URLs) by their form. Pure, and for every room that makes records.
 """
 
 import re

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apimon.server.monitoring.redaction import (
+from apimon.redaction import (
     REDACTED,
     TOO_DEEP,
     is_secret_name,
