@@ -83,8 +83,9 @@ class AsyncLokiClient:
     async def push_log(self, message: str, labels: Mapping[str, Any] | None = None, level: str = "info") -> bool:
         """Push one line now and return whether Loki took it.
 
-        `labels` join `service`, `environment` and `level`. Names that would make a stream of each value (`path`,
-        `user_id`, any other id) go into the line, which is a JSON object then; without them the line is `message`.
+        `labels` join `service`, `environment` and `level`. What would make a stream of each value (an id by its name or
+        by its look, a path, a float), a secret (redacted), and more than 10 go into the line, which is a JSON object
+        then; without them the line is `message`.
         """
         if not self._enabled:
             return True

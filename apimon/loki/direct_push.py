@@ -10,25 +10,26 @@ from typing import Any
 import orjson
 
 from apimon.loki.model import Entry, Labels, Stream
+from apimon.redaction import is_secret_name, redact_json
 
 UNMATCHED_ENDPOINT = "<unmatched>"
 """The endpoint label where no route template is known: a raw path would be a stream for each value."""
 
 _RECORD_VERSION = 1
 _MAX_BODY_BYTES = 1024
-_REDACTED = "[redacted]"
+_MAX_OWN_LABELS = 10
+"""Loki refuses a push with a stream of more than 15 labels; `service`, `level` and what Loki adds are among them."""
+_MAX_LABEL_CHARS = 256
 
 _UNBOUNDED_NAMES = frozenset({
-    "id", "path", "url", "uri", "query", "user", "user_agent", "ip", "client_ip", "message", "line", "timestamp",
-    "duration_ms", "ttfb_ms",
+    "id", "uuid", "guid", "path", "url", "uri", "query", "user", "username", "user_name", "email", "user_agent", "ip",
+    "client_ip", "message", "line", "timestamp", "body", "exception", "traceback", "trace", "span",
 })  # fmt: skip
-_UNBOUNDED_SUFFIX = re.compile(r"(?:_id|_ids|_path|_url|_ip|_ms|_bytes)$")
+_UNBOUNDED_SUFFIX = re.compile(r"_(?:ids?|uuid|path|url|ip|ms|ns|s|bytes|at|email)$")
+_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+_ID_VALUE = re.compile(r"[0-9]{6,}|[0-9a-f-]{16,}|[0-9A-F-]{16,}", re.ASCII)
+"""Long numbers, hashes and UUIDs, whatever the name."""
 _NOT_IN_A_NAME = re.compile(r"[^a-zA-Z0-9_]", re.ASCII)
-_SECRET_NAME = re.compile(
-    r"pass(?:word|wd|phrase|code)|pwd|secret|token|api[-_. ]?key|access[-_. ]?key|private[-_. ]?key|authorization|"
-    r"credential|cookie|session|csrf|xsrf|jwt|bearer|signature|card[-_. ]?num|\b(?:cvv|cvc|ssn|iban|pin|otp)\b",
-    re.IGNORECASE,
-)
 
 
 def build_log_stream(
@@ -36,18 +37,21 @@ def build_log_stream(
 ) -> Stream:
     """Return the entry of `message` under `labels`, `level` and `identity`; `labels` wins over both.
 
-    Label names are made valid. Names with unbounded values move into the line: it is a JSON object then, with
-    `message` beside them, or the message's own object with them added.
+    Label names are made valid. What is unbounded by its name or value, secret, or too much for Loki moves into the
+    line, secrets redacted: it is a JSON object then, with `message` beside them, or the message's own object with them
+    added.
     """
-    stream_labels = {**identity, "level": level.lower()}
+    own_labels: dict[str, str] = {}
     fields: dict[str, Any] = {}
-    for name, value in labels.items():
-        if _is_unbounded(name):
+    for given, value in labels.items():
+        name = str(given)
+        if not _is_bounded(name, value) or len(own_labels) == _MAX_OWN_LABELS:
             fields[name] = value
         elif value is not None and value != "":
-            stream_labels[_valid_name(name)] = str(value)
+            own_labels[_valid_name(name)] = str(value)
     line = str(message)
-    return Stream(stream_labels, [Entry(timestamp_ns, _with_fields(line, fields) if fields else line)])
+    stream_labels = {**identity, "level": str(level).lower(), **own_labels}
+    return Stream(stream_labels, [Entry(timestamp_ns, _with_fields(line, _redacted(fields)) if fields else line)])
 
 
 def build_api_stream(parts: tuple[Mapping[str, Any], ...], identity: Labels, timestamp_ns: int) -> Stream:
@@ -65,8 +69,7 @@ def build_api_stream(parts: tuple[Mapping[str, Any], ...], identity: Labels, tim
         del record["request_body"]
     labels = {**identity, **_record_labels(record)}
     line = {
-        "message": _summarise(record),
-        **_redacted_fields(record),
+        **_redacted({"message": _summarise(record), **record}),
         "endpoint": labels["endpoint"],
         "v": _RECORD_VERSION,
     }
@@ -105,22 +108,18 @@ def _summarise(record: Mapping[str, Any]) -> str:
     return " ".join(str(word) for word in words if word is not None)
 
 
-def _redacted_fields(fields: Mapping[Any, Any]) -> dict[str, object]:
-    return {
-        str(name): _REDACTED if _SECRET_NAME.search(str(name)) else _redacted(value) for name, value in fields.items()
-    }
+def _redacted(fields: Mapping[Any, Any]) -> dict[str, Any]:
+    """Return the fields as plain JSON without secrets."""
+    redacted = redact_json(orjson.loads(_dumps(fields)))
+    return redacted if isinstance(redacted, dict) else {"fields": redacted}
 
 
-def _redacted(value: object) -> object:
-    if isinstance(value, Mapping):
-        return _redacted_fields(value)
-    if isinstance(value, list | tuple):
-        return [_redacted(item) for item in value]
-    return value
-
-
-def _is_unbounded(name: str) -> bool:
-    return name.lower() in _UNBOUNDED_NAMES or _UNBOUNDED_SUFFIX.search(name.lower()) is not None
+def _is_bounded(name: str, value: object) -> bool:
+    snake = _CAMEL.sub("_", name).lower()
+    if snake in _UNBOUNDED_NAMES or _UNBOUNDED_SUFFIX.search(snake) or snake.startswith("__") or is_secret_name(name):
+        return False
+    text = str(value)
+    return not (isinstance(value, float) or len(text) > _MAX_LABEL_CHARS or _ID_VALUE.fullmatch(text))
 
 
 def _valid_name(name: str) -> str:

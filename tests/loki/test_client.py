@@ -67,6 +67,36 @@ async def test_ids_among_the_labels_go_into_the_line(loki: FakeLoki, client: Asy
     assert json.loads(line_of(pushed(loki))) == {"message": "m", "a": 1, "user_id": 7}
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("orderId", 7), ("requestID", "x"), ("trace", "x"), ("email", "a@b"), ("created_at", "now"), ("__error__", "x"),
+        ("price", 12.5), ("number", 1234567), ("ref", "3f2504e0-4f89-11d3-9a0c-0305e82c3301"), ("kind", "x" * 3000),
+    ],
+)  # fmt: skip
+async def test_no_value_without_bounds_is_a_label(
+    loki: FakeLoki, client: AsyncLokiClient, name: str, value: object
+) -> None:
+    await client.push_log("hello", {name: value})
+    assert pushed(loki)["stream"] == {"service": "shop", "environment": "test", "level": "info"}
+    assert json.loads(line_of(pushed(loki))) == {"message": "hello", name: value}
+
+
+async def test_a_secret_is_neither_label_nor_line(loki: FakeLoki, client: AsyncLokiClient) -> None:
+    await client.push_log("hello", {"password": "hunter2", "user_id": {"apiKey": "hunter2"}})
+    await client.push_api_log({"query": {"token": "hunter2"}, "user_agent": "Bearer hunter2-hunter2"})
+    for _, body in loki.pushes:
+        assert b"hunter2" not in body
+
+
+async def test_more_labels_than_loki_takes_go_into_the_line(loki: FakeLoki, client: AsyncLokiClient) -> None:
+    await client.push_log("hello", {f"label{number}": number for number in range(20)})
+    stream = pushed(loki)
+    assert isinstance(stream["stream"], dict)
+    assert len(stream["stream"]) == 13
+    assert json.loads(line_of(stream))["label19"] == 19
+
+
 async def test_an_api_log_is_a_record(loki: FakeLoki, client: AsyncLokiClient) -> None:
     assert await client.push_api_log(
         {"method": "POST", "path": "/products/1", "endpoint": "/products/{id}", "headers": {"Authorization": "x"},
