@@ -76,7 +76,10 @@ def run(args: Sequence[str]) -> int:
     except BrokenPipeError:
         _drop_output()
         return ExitCode.OK
-    except (KeyboardInterrupt, typer.Abort):
+    except (KeyboardInterrupt, typer.Abort) as exc:
+        if isinstance(exc.__context__, EOFError):
+            # Typer takes it for the end of a prompt; here it is a connection's (asyncio.IncompleteReadError).
+            return _report_unexpected(exc.__context__)
         return ExitCode.INTERRUPTED
     except typer.TyperException as exc:
         return _report(exc, _describe_usage(exc), exc.exit_code)
@@ -85,13 +88,15 @@ def run(args: Sequence[str]) -> int:
             return _report(exc, f"{exc}\n{exc.caret()}", exc.exit_code)
         return _report(exc, str(exc), exc.exit_code)
     except Exception as exc:  # the last resort: no traceback unless asked for
-        remedy = "" if options.debug_wanted() else "; run it again with --debug for the traceback"
-        return _report(exc, f"{type(exc).__name__}: {exc}{remedy}", ExitCode.ERROR)
+        return _report_unexpected(exc)
     return int(code or 0)
 
 
 def main() -> NoReturn:
     """Run the process's own command line."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by who started us: nobody reads it, as where a pipe's reader has gone
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115  # open as long as the process
     sys.exit(_flush_output(run(sys.argv[1:])))
 
 
@@ -135,6 +140,11 @@ def _print_command_help(app: typer.Typer, args: Sequence[str]) -> bool:
     command = root.commands[args[0]]
     typer.echo(command.get_help(command.context_class(command, context, args[0], **command.context_settings)))
     return True
+
+
+def _report_unexpected(exc: Exception) -> int:
+    remedy = "" if options.debug_wanted() else "; run it again with --debug for the traceback"
+    return _report(exc, f"{type(exc).__name__}: {exc}{remedy}", ExitCode.ERROR)
 
 
 def _report(exc: Exception, message: str, code: int) -> int:

@@ -1,5 +1,6 @@
 """The command line's own behaviour: help, one line an error, exit codes, pipes."""
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -115,6 +116,21 @@ def test_an_error_is_told_on_stderr_without_a_traceback(
     let_command_raise(error)
     assert cli.run(["fail"]) == code
     assert capsys.readouterr() == ("", message)
+
+
+def test_the_end_of_a_connection_is_an_error_and_no_interrupt(
+    let_command_raise: Raiser, capsys: pytest.CaptureFixture[str]
+) -> None:
+    let_command_raise(asyncio.IncompleteReadError(b"", 5))
+    assert cli.run(["fail"]) == 1
+    assert capsys.readouterr().err.strip().startswith("error: IncompleteReadError: 0 bytes read")
+
+
+@pytest.mark.parametrize(("stream", "args", "code"), [(1, "--version", 0), (2, "query --status 9", 2)])
+def test_a_closed_stream_changes_neither_exit_code_nor_the_other_stream(stream: int, args: str, code: int) -> None:
+    command = f"{' '.join(APIMON)} {args} {stream}>&-"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (code, "", "")
 
 
 def test_debug_adds_the_traceback(let_command_raise: Raiser, capsys: pytest.CaptureFixture[str]) -> None:
