@@ -29,8 +29,6 @@ from apimon.loki.embedded.journal import START, Disk, Journal, Position, sync_fo
 from apimon.loki.embedded.streams import StreamCatalog
 
 DATABASE_FILE = "store.duckdb"
-_DATABASE_HEADER_BYTES = 3 * 4096
-"""DuckDB opens no file that is shorter."""
 _FORMAT_FILE = "format"
 
 _log = logging.getLogger(__name__)
@@ -272,7 +270,7 @@ def _check_format(path: Path, marker: Path) -> None:
     """Refuse a folder of another format, and one whose database is gone: a new one would hide the loss."""
     if not marker.exists():
         # The marker comes before the first push: a start that was killed left this, and nothing is in it.
-        if path.exists() and path.stat().st_size < _DATABASE_HEADER_BYTES:
+        if path.exists() and path.stat().st_size == 0:
             path.unlink()
         return
     found = marker.read_text("utf-8", "replace").strip()
