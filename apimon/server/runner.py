@@ -8,7 +8,8 @@ import inspect
 import signal
 import socket
 import tempfile
-import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -111,12 +112,23 @@ def _configure_uvicorn(config: ServeConfig, log_config: dict[str, Any], *, numbe
 
 
 def _serve_alone(settings: uvicorn.Config, listener: socket.socket) -> None:
-    # A signal in the moment before uvicorn takes them over is a good end too, but leaves its coroutine behind.
-    warnings.filterwarnings("ignore", r"coroutine 'Server\.serve' was never awaited", RuntimeWarning)
+    server = uvicorn.Server(settings)
     try:
-        uvicorn.Server(settings).run(sockets=[listener])
+        with _ended_by_signals(server):
+            server.run(sockets=[listener])
     except SystemExit as exc:
         raise ServeError("the shop could not start; the lines above say why") from exc
+
+
+@contextmanager
+def _ended_by_signals(server: uvicorn.Server) -> Iterator[None]:
+    # Uvicorn takes the signals over only once its loop runs: one that came a moment before would break the loop off.
+    previous = {number: signal.signal(number, server.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
 
 
 def _supervise(settings: uvicorn.Config, listener: socket.socket) -> None:
