@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from apimon.config import LokiSettings, Settings, hide_credentials, load_settings, parse_loki_url
+from apimon.config import Settings, hide_credentials, load_settings, parse_loki_url
 from apimon.errors import UsageError
 from apimon.units import parse_duration_s
 
@@ -65,9 +65,5 @@ def read_settings(loki_url: str | None = None, *, defaults: Settings | None = No
     settings = load_settings(defaults=defaults)
     if loki_url is None:
         return settings
-    return replace(settings, loki=with_url(settings.loki, loki_url))
-
-
-def with_url(loki: LokiSettings, url: str) -> LokiSettings:
-    """Return the settings with another base URL; credentials of the environment stay."""
-    return replace(loki, url=url)
+    # Credentials of the environment stay.
+    return replace(settings, loki=replace(settings.loki, url=loki_url))

@@ -16,7 +16,8 @@ from yarl import URL
 
 from apimon.config import LokiSettings
 from apimon.errors import ApimonError, LokiResponseError, LokiUnreachableError, QueryError
-from apimon.loki.wire.parse import CATEGORIZE_LABELS, parse_error_position
+from apimon.loki.wire.encoding_flags import CATEGORIZE_HEADERS
+from apimon.loki.wire.parse import parse_error_position
 
 POOL_CONNECTIONS = 10
 POOL_CONNECTIONS_PER_HOST = 5
@@ -52,9 +53,9 @@ class LokiConnection:
         """
         query = str(params.get("query") or "")
         if len(query) <= _LONGEST_GET_QUERY:
-            return await self._send("GET", self._url(path, params), timeout_s, headers=CATEGORIZE_LABELS, query=query)
+            return await self._send("GET", self._url(path, params), timeout_s, headers=CATEGORIZE_HEADERS, query=query)
         form = aiohttp.FormData(list(_given(params)))
-        return await self._send("POST", self._url(path), timeout_s, headers=CATEGORIZE_LABELS, query=query, data=form)
+        return await self._send("POST", self._url(path), timeout_s, headers=CATEGORIZE_HEADERS, query=query, data=form)
 
     async def post(self, path: str, body: bytes, headers: Mapping[str, str], *, timeout_s: float) -> None:
         """Post `body`; raises LokiResponseError and LokiUnreachableError."""
@@ -77,7 +78,7 @@ class LokiConnection:
     async def _shake_hands(self, session: aiohttp.ClientSession, url: URL) -> "aiohttp.ClientWebSocketResponse[bool]":
         return await session.ws_connect(
             url,
-            headers=CATEGORIZE_LABELS,
+            headers=CATEGORIZE_HEADERS,
             heartbeat=_HEARTBEAT_S,
             max_msg_size=0,  # a frame is as long as its lines are
             timeout=aiohttp.ClientWSTimeout(ws_close=1.0),

@@ -13,9 +13,7 @@ from decimal import Decimal
 import orjson
 
 from apimon.loki.model import Labels, QueryResult, ResultType, Sample, Series, format_labels
-
-CATEGORIZE_LABELS = "categorize-labels"
-"""The encoding flag by which a client asks for labels told apart by where they came from."""
+from apimon.loki.wire.encoding_flags import CATEGORIZE_LABELS
 
 _MS_PER_S = 1_000
 _NS_PER_MS = 1_000_000

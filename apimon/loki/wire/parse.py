@@ -8,7 +8,7 @@ Whatever is not such an answer is a ValueError.
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -17,9 +17,6 @@ import orjson
 
 from apimon.loki.model import Entry, Labels, QueryResult, ResultType, Sample, Series, Stream, labels_key
 from apimon.units import NS_PER_S, parse_rfc3339_ns
-
-CATEGORIZE_LABELS: Mapping[str, str] = {"X-Loki-Response-Encoding-Flags": "categorize-labels"}
-"""The header that asks for metadata and parsed labels apart from the stream's labels."""
 
 _TIMESTAMP_END_NS = 1 << 63
 _ERROR_POSITION = re.compile(r"parse error at line (\d+), col (\d+): ")

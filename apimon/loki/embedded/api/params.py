@@ -10,10 +10,9 @@ from multidict import MultiDict, MultiMapping
 from apimon.errors import UsageError
 from apimon.loki.embedded.limits import QueryLimits
 from apimon.loki.model import Direction
-from apimon.loki.wire.answers import CATEGORIZE_LABELS
+from apimon.loki.wire.encoding_flags import CATEGORIZE_LABELS, FLAGS_HEADER
 from apimon.units import NS_PER_S, parse_duration_ns, parse_rfc3339_ns
 
-_FLAGS_HEADER = "X-Loki-Response-Encoding-Flags"
 _INTEGER = re.compile(r"[+-]?\d{1,19}", re.ASCII)
 _FLOAT = re.compile(r"[+-]?(?:\d+\.\d*|\.\d+|\d+)(?:[eE][+-]?\d+)?", re.ASCII)
 _MAX_NS = (1 << 63) - 1
@@ -32,7 +31,7 @@ async def read_params(request: web.Request) -> MultiMapping[str]:
 
 def wants_categories(request: web.Request) -> bool:
     """Return whether the client asks for labels told apart by where they came from."""
-    return CATEGORIZE_LABELS in request.headers.get(_FLAGS_HEADER, "")
+    return CATEGORIZE_LABELS in request.headers.get(FLAGS_HEADER, "")
 
 
 def parse_time_ns(name: str, text: str) -> int:
